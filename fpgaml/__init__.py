@@ -1,0 +1,1 @@
+"""From data to FPGA firmware that keeps the signal efficiency that the search promised."""

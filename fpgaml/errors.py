@@ -1,0 +1,55 @@
+"""One exception class per kind of mistake.
+
+Every message is for people: where it is, what was found, what is allowed, and the nearest match where there is one. The
+command line prints the message alone and leaves with the class's ``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FpgamlError(Exception):
+    """Base of all errors that a user can mend; ``exit_code`` 2 means that the input was wrong."""
+
+    exit_code = 2
+    layer: int | None = None
+    """Position of the layer that is wrong, where a layer is."""
+
+
+class StudyError(FpgamlError):
+    """A study file, or a value that would stand in one, is wrong."""
+
+
+class ExactnessError(FpgamlError):
+    """What was asked for cannot be the same in the model and in the firmware, bit for bit."""
+
+
+class DataError(FpgamlError):
+    """A data set, or a file that holds one, is wrong."""
+
+
+class ToolError(FpgamlError):
+    """A program or package outside fpgaml is missing or failed."""
+
+
+class OutputError(FpgamlError):
+    """Something cannot be written, or the place to write it to is taken by something else."""
+
+
+class AgreementError(FpgamlError):
+    """Firmware and model, or what was asked for and what a tool wrote, disagree."""
+
+    exit_code = 1
+
+
+def did_you_mean(found: object, allowed: Iterable[str]) -> str:
+    """The tail of a message about an unknown name: the nearest match, if any, and what is allowed.
+
+    >>> did_you_mean("unitz", ["units", "bits"])
+    "did you mean 'units'? Allowed: bits, units"
+    """
+    names = sorted(allowed)
+    near = difflib.get_close_matches(str(found), names, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + "Allowed: " + ", ".join(names)

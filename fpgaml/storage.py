@@ -1,0 +1,80 @@
+"""Files that are whole or not there: write beside, then rename; and the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fpgaml.errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A fresh path beside ``path`` to write a file or a directory to; it takes the place of ``path`` when the block ends.
+
+    If the block raises, what was written is removed and ``path`` stays as it was. Parent directories are made.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, the directory is read-only, or a file stands where a directory is needed.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another place or free this one.") from error
+    try:
+        fresh = beside / path.name
+        yield fresh
+        if path.is_dir() and fresh.is_dir():
+            path.rename(beside / "replaced")
+        os.replace(fresh, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with atomic_path(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON to ``path``, whole or not at all; NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises
+    ------
+    OutputError
+        The file is not there or holds no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: not found. Has the stage that writes it been run?") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be read as JSON: {error}") from error
+
+
+def cache_directory() -> Path:
+    """Where event pools and csim builds are kept: ``$FPGAML_CACHE_DIR``, or fpgaml's folder in the user's cache."""
+    chosen = os.environ.get("FPGAML_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("fpgaml", appauthor=False))
