@@ -1,0 +1,308 @@
+"""Layer kinds: one module each, found by listing this folder.
+
+A kind's spec is a frozen pydantic model whose fields are the YAML keys. It knows its QKeras layer, its output shape, the range
+of its values, its cost, and its node in an hls4ml graph.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import math
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+
+from fpgaml.errors import ExactnessError, StudyError, did_you_mean
+from fpgaml.fixed_point import FixedPoint
+from fpgaml.hardware import Hardware
+
+Shape = tuple[int, ...]
+HlsNode = dict[str, Any]
+Weights = Mapping[str, NDArray[np.float64]]
+Role = Literal["arithmetic", "normalization", "quantizer", "pooling", "reshape", "dropout"]
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Bits = Annotated[tuple[int, int], pydantic.BeforeValidator(_as_tuple)]
+"""(bits, integer) as QKeras counts them: bits with the sign, integer without."""
+Size = Annotated[int, pydantic.Field(ge=1)]
+
+
+def _as_pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else _as_tuple(value)
+
+
+Pair = Annotated[tuple[Size, Size], pydantic.BeforeValidator(_as_pair)]
+"""(height, width), or one number for both."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What values a tensor can have: multiples of 2^-``fraction`` from ``minimum`` to ``maximum``."""
+
+    minimum: float
+    maximum: float
+    fraction: int
+
+    @classmethod
+    def of(cls, fixed: FixedPoint) -> Values:
+        """All values of a fixed-point format."""
+        return cls(fixed.minimum, fixed.maximum, fixed.fraction)
+
+    @property
+    def width(self) -> int:
+        """Bits of the shortest word that holds any of the values, with a sign only if some are negative."""
+        words = 2.0**self.fraction
+        positive = math.ceil(math.log2(self.maximum * words + 1)) if self.maximum > 0 else 0
+        negative = math.ceil(math.log2(-self.minimum * words)) if self.minimum < 0 else 0
+        return max(positive, negative) + (self.minimum < 0)
+
+
+class Layer(pydantic.BaseModel, abc.ABC):
+    """One layer with every choice made."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: ClassVar[str]
+    role: ClassVar[Role]
+
+    @abc.abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one event's output.
+
+        Raises
+        ------
+        StudyError
+            The layer does not fit inputs of this shape.
+        """
+
+    @abc.abstractmethod
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+        """The QKeras layer, or with ``quantized=False`` its float twin; None where inputs pass unchanged."""
+
+    def output_values(self, values: Values, input_shape: Shape) -> Values:
+        """What the layer makes of ``values``; the same values unless a kind says otherwise."""
+        return values
+
+    def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
+        """Why this layer cannot be exact on this hardware, and what would be; None if it can."""
+        return None
+
+    def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
+        """The layer's nodes of an hls4ml graph, none where no hardware is needed; ``weights`` are quantized ones, by name."""
+        return []
+
+    def parameters(self, input_shape: Shape) -> int:
+        """Number of trained numbers in the firmware."""
+        return 0
+
+    def multiply_accumulates(self, input_shape: Shape) -> int:
+        """Number of products for one event."""
+        return 0
+
+
+class ArithmeticLayer(Layer):
+    """A layer that sums products of its inputs and trained weights.
+
+    Parameters
+    ----------
+    bits : (int, int)
+        QKeras' (bits, integer) of the weights.
+    bias_bits : (int, int), optional
+        The same of the biases; as the weights if not given.
+    use_bias : bool
+        Whether there are biases.
+    """
+
+    role: ClassVar[Role] = "arithmetic"
+
+    bits: Bits
+    bias_bits: Bits | None = None
+    use_bias: bool = True
+
+    def model_post_init(self, context: Any) -> None:
+        """Check the widths."""
+        _check_formats(self, "weight_format", "bias_format")
+
+    @property
+    def weight_format(self) -> FixedPoint:
+        """Fixed-point format of the weights."""
+        return FixedPoint.from_qkeras(*self.bits)
+
+    @property
+    def bias_format(self) -> FixedPoint:
+        """Fixed-point format of the biases."""
+        return FixedPoint.from_qkeras(*(self.bias_bits or self.bits))
+
+    @abc.abstractmethod
+    def fan_in(self, input_shape: Shape) -> int:
+        """Products summed for one output value."""
+
+    @abc.abstractmethod
+    def fan_out(self, input_shape: Shape) -> int:
+        """Output values that share one set of inputs: the columns of the weight matrix."""
+
+    def parameters(self, input_shape: Shape) -> int:
+        """Weights and biases."""
+        return (self.fan_in(input_shape) + self.use_bias) * self.fan_out(input_shape)
+
+    def multiply_accumulates(self, input_shape: Shape) -> int:
+        """Products for one event."""
+        return self.fan_in(input_shape) * math.prod(self.output_shape(input_shape))
+
+    def output_values(self, values: Values, input_shape: Shape) -> Values:
+        """Range of the sums: the most extreme product, as often as there are products, plus a bias."""
+        weight = Values.of(self.weight_format)
+        products = [x * w for x in (values.minimum, values.maximum) for w in (weight.minimum, weight.maximum)]
+        n_products = self.fan_in(input_shape)
+        minimum, maximum = min(products) * n_products, max(products) * n_products
+        fraction = values.fraction + weight.fraction
+        if self.use_bias:
+            bias = Values.of(self.bias_format)
+            minimum, maximum, fraction = minimum + bias.minimum, maximum + bias.maximum, max(fraction, bias.fraction)
+        return Values(minimum, maximum, fraction)
+
+    def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
+        """A reuse factor that hls4ml would replace."""
+        if hardware.strategy != "resource":
+            return None
+        valid = valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
+        if hardware.reuse_factor in valid:
+            return None
+        return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {', '.join(map(str, valid))}"
+
+    def quantizer_arguments(self, *, quantized: bool, weight: str = "kernel") -> dict[str, Any]:
+        """Arguments of a QKeras layer for its quantizers; none for the float twin."""
+        if not quantized:
+            return {"use_bias": self.use_bias}
+        return {
+            "use_bias": self.use_bias,
+            f"{weight}_quantizer": self.weight_format.qkeras_quantizer(),
+            "bias_quantizer": self.bias_format.qkeras_quantizer(),
+        }
+
+
+class QuantizerLayer(Layer):
+    """An activation: its output has a number format of its own.
+
+    Parameters
+    ----------
+    bits : (int, int)
+        QKeras' (bits, integer).
+    """
+
+    role: ClassVar[Role] = "quantizer"
+
+    bits: Bits
+
+    def model_post_init(self, context: Any) -> None:
+        """Check the widths."""
+        _check_formats(self, "format")
+
+    @property
+    @abc.abstractmethod
+    def format(self) -> FixedPoint:
+        """Fixed-point format of the outputs."""
+
+    @abc.abstractmethod
+    def float_layer(self, name: str, dtype: str) -> Any:
+        """What the float twin has in its place; None for nothing."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        return input_shape
+
+    def output_values(self, values: Values, input_shape: Shape) -> Values:
+        """All values of the format."""
+        return Values.of(self.format)
+
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+        """``QActivation``, or the float layer."""
+        if not quantized:
+            return self.float_layer(name, dtype)
+        import qkeras
+
+        return qkeras.QActivation(self.format.qkeras_quantizer(), name=name, dtype=dtype)
+
+    def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
+        """hls4ml's FixedPointQuantizer."""
+        return [quantizer_node(self.format)]
+
+
+def quantizer_node(fixed: FixedPoint) -> HlsNode:
+    """The hls4ml node that quantizes to ``fixed``; its presence switches on hls4ml's derivation of exact types."""
+    sign, width, integer = (np.array([value], dtype=np.int16) for value in (fixed.signed, fixed.width, fixed.integer))
+    return {
+        "class_name": "FixedPointQuantizer",
+        "mask_kbi": (sign, width, integer),
+        "RND": fixed.rounding,
+        "SAT": fixed.saturation,
+        "fusible": None,
+        "overrides": {},
+    }
+
+
+def _check_formats(layer: Layer, *properties: str) -> None:
+    """Have pydantic report a number format that cannot be."""
+    for name in properties:
+        try:
+            getattr(layer, name)
+        except ExactnessError as error:
+            raise ValueError(str(error)) from error
+
+
+def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
+    """Reuse factors that hls4ml's resource strategy takes as they are for an (n_in, n_out) matrix.
+
+    The rule is that of hls4ml's dense layer: a factor divides the number of products, and is either a multiple of ``n_in`` or
+    smaller and leaves whole columns of products.
+    """
+    return [
+        factor
+        for factor in range(1, n_in * n_out + 1)
+        if n_in * n_out % factor == 0
+        and (factor % n_in == 0 if factor >= n_in else math.ceil(n_in * n_out / factor) % n_out == 0)
+    ]
+
+
+@cache
+def layer_kinds() -> tuple[str, ...]:
+    """Names of all layer kinds."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
+
+
+@cache
+def layer_class(kind: str) -> type[Layer]:
+    """The spec of a layer kind.
+
+    Raises
+    ------
+    StudyError
+        No such kind.
+    """
+    if kind not in layer_kinds():
+        raise StudyError(f"unknown layer kind {kind!r}; {did_you_mean(kind, layer_kinds())}")
+    module = importlib.import_module(f"{__name__}.{kind}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Layer) and value.__module__ == module.__name__
+    )
+    return found
+
+
+def require_rank(layer: Layer, input_shape: Shape, rank: int, layout: str) -> None:
+    """Raise StudyError unless one event's inputs have ``rank`` dimensions."""
+    if len(input_shape) != rank:
+        advice = "put a flatten layer before it" if rank == 1 else "look at the layers before it"
+        raise StudyError(f"{layer.kind} takes inputs of shape {layout}, found {input_shape}; {advice}")

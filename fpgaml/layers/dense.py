@@ -1,0 +1,56 @@
+"""Fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+from fpgaml.layers import ArithmeticLayer, HlsNode, Shape, Size, Weights, require_rank
+
+
+class Dense(ArithmeticLayer):
+    """Every output is the sum of all inputs, each times a weight, plus a bias.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    """
+
+    kind: ClassVar[str] = "dense"
+
+    units: Size
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(n_inputs,) to (units,)."""
+        require_rank(self, input_shape, 1, "(n_inputs,)")
+        return (self.units,)
+
+    def fan_in(self, input_shape: Shape) -> int:
+        """All inputs."""
+        return input_shape[0]
+
+    def fan_out(self, input_shape: Shape) -> int:
+        """All outputs."""
+        return self.units
+
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+        """``QDense``, or ``Dense``."""
+        import keras
+        import qkeras
+
+        layer = qkeras.QDense if quantized else keras.layers.Dense
+        return layer(self.units, name=name, dtype=dtype, **self.quantizer_arguments(quantized=quantized))
+
+    def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
+        """hls4ml's Dense."""
+        return [
+            {
+                "class_name": "Dense",
+                "data_format": "channels_last",
+                "weight_data": weights["kernel"],
+                "bias_data": weights.get("bias"),
+                "n_in": input_shape[0],
+                "n_out": self.units,
+            }
+        ]

@@ -1,0 +1,34 @@
+"""Dropout: only in training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import pydantic
+
+from fpgaml.layers import Layer, Role, Shape
+
+
+class Dropout(Layer):
+    """Each value is zero with probability ``rate`` in training; nothing happens in the firmware.
+
+    Parameters
+    ----------
+    rate : float
+        Probability, 0 to below 1.
+    """
+
+    kind: ClassVar[str] = "dropout"
+    role: ClassVar[Role] = "dropout"
+
+    rate: Annotated[float, pydantic.Field(ge=0, lt=1)]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        return input_shape
+
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+        """Keras' Dropout."""
+        import keras
+
+        return keras.layers.Dropout(self.rate, name=name, dtype=dtype)

@@ -1,0 +1,15 @@
+"""Average pooling over all of a sequence."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from fpgaml.layers._pooling import GlobalPooling
+
+
+class GlobalAveragePooling1D(GlobalPooling):
+    """The mean of every channel. Exact where a channel has 2, 4, 8, … values."""
+
+    kind: ClassVar[str] = "global_average_pooling1d"
+    operation: ClassVar[Literal["Max", "Average"]] = "Average"
+    rank: ClassVar[int] = 1

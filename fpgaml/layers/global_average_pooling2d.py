@@ -1,0 +1,15 @@
+"""Average pooling over all of an image."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from fpgaml.layers._pooling import GlobalPooling
+
+
+class GlobalAveragePooling2D(GlobalPooling):
+    """The mean of every channel. Exact where a channel has 2, 4, 8, … values."""
+
+    kind: ClassVar[str] = "global_average_pooling2d"
+    operation: ClassVar[Literal["Max", "Average"]] = "Average"
+    rank: ClassVar[int] = 2

@@ -1,0 +1,14 @@
+"""Max pooling over windows of a sequence."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from fpgaml.layers._pooling import WindowPooling1D
+
+
+class MaxPooling1D(WindowPooling1D):
+    """The largest value of every window."""
+
+    kind: ClassVar[str] = "max_pooling1d"
+    operation: ClassVar[Literal["Max", "Average"]] = "Max"

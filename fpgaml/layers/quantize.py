@@ -1,0 +1,23 @@
+"""Signed activation: only a change of number format."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fpgaml.fixed_point import FixedPoint
+from fpgaml.layers import QuantizerLayer
+
+
+class Quantize(QuantizerLayer):
+    """Values are rounded to a signed format."""
+
+    kind: ClassVar[str] = "quantize"
+
+    @property
+    def format(self) -> FixedPoint:
+        """``quantized_bits(bits, integer, alpha=1)``."""
+        return FixedPoint.from_qkeras(*self.bits)
+
+    def float_layer(self, name: str, dtype: str) -> Any:
+        """Nothing: the float twin does not round."""
+        return None

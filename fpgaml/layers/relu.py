@@ -1,0 +1,25 @@
+"""Rectified linear activation, quantized without a sign."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fpgaml.fixed_point import FixedPoint
+from fpgaml.layers import QuantizerLayer
+
+
+class ReLU(QuantizerLayer):
+    """Negative values become zero, the others are rounded to an unsigned format."""
+
+    kind: ClassVar[str] = "relu"
+
+    @property
+    def format(self) -> FixedPoint:
+        """``quantized_relu(bits, integer)``."""
+        return FixedPoint.from_qkeras(*self.bits, signed=False)
+
+    def float_layer(self, name: str, dtype: str) -> Any:
+        """Keras' ReLU."""
+        import keras
+
+        return keras.layers.ReLU(name=name, dtype=dtype)
