@@ -1,0 +1,230 @@
+"""What the backends that go through hls4ml share."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpgaml.architecture import Architecture
+from fpgaml.backends import Backend
+from fpgaml.builder import INPUT_QUANTIZER, ModelWeights
+from fpgaml.errors import AgreementError, ToolError
+from fpgaml.hardware import Hardware
+from fpgaml.layers import ArithmeticLayer, quantizer_node
+
+RUNNER = Path(__file__).with_name("csim_runner.cpp")
+COMPILER = "g++"
+FLAGS = ("-O3", "-std=c++17", "-w", "-fno-gnu-unique")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hls4mlBackend(Backend):
+    """A backend of hls4ml.
+
+    Parameters
+    ----------
+    hls4ml_name : str
+        What hls4ml calls it.
+    """
+
+    hls4ml_name: str
+
+    def write(
+        self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
+    ) -> dict[str, Any]:
+        """Write hls4ml's project; see ``Backend.write``."""
+        with _quiet_hls4ml() as output:
+            graph = self._graph(directory, name, architecture, weights, hardware)
+            effective = _check_effective(graph, architecture, weights, hardware)
+            graph.write()
+        for line in output.getvalue().splitlines():
+            if "WARNING" in line:
+                raise AgreementError(f"hls4ml changed what it was asked for: {line.strip()}")
+        (directory / "tb_data").mkdir(exist_ok=True)
+        return effective
+
+    def _graph(
+        self, directory: Path, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
+    ) -> Any:
+        from hls4ml.model.graph import ModelGraph
+        from hls4ml.utils.config import create_config
+
+        nodes = hls_nodes(architecture, weights)
+        config = create_config(
+            str(directory),
+            name,
+            self.hls4ml_name,
+            part=hardware.part,
+            clock_period=hardware.clock_period_ns,
+            io_type=hardware.io_type,
+        )
+        # Traced layers can be looked into by csim; synthesis does not see it.
+        config |= {"InputData": None, "OutputPredictions": None, "TraceOutput": True}
+        config["HLSConfig"] = {
+            "Model": {
+                "Precision": "fixed<16,6>",  # hls4ml wants one; the bit_exact pass replaces every type
+                "ReuseFactor": hardware.reuse_factor,
+                "Strategy": hardware.strategy.capitalize(),
+                "BitExact": None,
+            },
+            "LayerName": {node["name"]: {"Trace": True} for node in nodes},
+        }
+        try:
+            return ModelGraph.from_layer_list(config, nodes, [nodes[0]["name"]], [nodes[-1]["name"]])
+        except Exception as error:  # hls4ml raises bare Exception, AssertionError and more
+            raise ToolError(f"hls4ml could not convert this network: {type(error).__name__}: {error}") from error
+
+    def simulation_files(self, project: Path) -> Sequence[Path]:
+        """Sources, headers and weights; the test bench is not part of it."""
+        firmware = sorted(path for path in (project / "firmware").rglob("*") if path.is_file() and path.suffix != ".so")
+        return [*firmware, *sorted(project.glob("*_bridge.cpp"))]
+
+    def simulation_version(self) -> str:
+        """The compiler's own version, the flags, and the runner's text."""
+        if shutil.which(COMPILER) is None:
+            raise ToolError(
+                f"csim needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt install g++) and "
+                "run the same command again: everything up to here is kept"
+            )
+        compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
+        return "\n".join([compiler, *FLAGS, RUNNER.read_text(encoding="utf-8")])
+
+    def build_simulation(self, project: Path, name: str, build: Path) -> None:
+        """Compile hls4ml's sources and the runner with g++, all at a time."""
+        sources = [project / "firmware" / f"{name}.cpp", project / f"{name}_bridge.cpp", RUNNER]
+        shutil.copytree(project / "firmware" / "weights", build / "weights")
+        defines = ['-DWEIGHTS_DIR="weights"', f"-DTOP={name}_double"]  # run from ``build``, which may be moved
+        includes = [f"-I{project / 'firmware' / 'ap_types'}", f"-I{project}"]
+        objects = [build / f"{source.stem}.o" for source in sources]
+        compilers = [
+            subprocess.Popen(
+                [COMPILER, *FLAGS, *defines, *includes, "-c", str(source), "-o", str(target)],
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for source, target in zip(sources, objects, strict=True)
+        ]
+        messages = [compiler.communicate()[1] for compiler in compilers]
+        for compiler, source, message in zip(compilers, sources, messages, strict=True):
+            if compiler.returncode:
+                raise ToolError(f"{COMPILER} does not compile {source}:\n{_first_errors(message)}")
+        linked = subprocess.run(
+            [COMPILER, *FLAGS, *map(str, objects), "-o", str(build / "csim")], capture_output=True, text=True, check=False
+        )
+        if linked.returncode:
+            raise ToolError(f"{COMPILER} does not link {project}:\n{_first_errors(linked.stderr)}")
+        for file in objects:
+            file.unlink()
+
+    def simulate(self, build: Path, x: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
+        """Run the compiled csim over all events; see ``Backend.simulate``."""
+        scores = np.frombuffer(_run(build, x, [str(x.shape[1]), str(n_outputs)]), dtype=np.float64)
+        return scores.reshape(len(x), n_outputs)
+
+    def trace(self, build: Path, x: NDArray[np.float64], sizes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
+        """Run the compiled csim over one event with hls4ml's tracing on; see ``Backend.trace``."""
+        layers = [f"{name}={size}" for name, size in sizes.items()]
+        content = io.BytesIO(_run(build, x[None, :], [str(x.size), "0", *layers]))
+        values = {}
+        while line := content.readline():
+            name = line.decode().strip()
+            values[name] = np.frombuffer(content.read(8 * sizes[name]), dtype=np.float64)
+        return values
+
+
+def hls_nodes(architecture: Architecture, weights: ModelWeights) -> list[dict[str, Any]]:
+    """The nodes of an hls4ml graph, from the input on, each reading from the one before it."""
+    nodes: list[dict[str, Any]] = [
+        {"name": "inputs", "class_name": "InputLayer", "input_shape": list(architecture.input_shape), "inputs": []},
+        {"name": INPUT_QUANTIZER, "inputs": ["inputs"], **quantizer_node(architecture.input_format.format)},
+    ]
+    for step in architecture.steps:
+        for number, node in enumerate(step.layer.hls_nodes(step.name, step.input_shape, weights.get(step.name, {}))):
+            suffix = f"_{number}" if number else ""
+            nodes.append({"name": step.name + suffix, "inputs": [nodes[-1]["name"]], **node})
+    return nodes
+
+
+def _check_effective(
+    graph: Any, architecture: Architecture, weights: ModelWeights, hardware: Hardware
+) -> dict[str, Any]:
+    """What hls4ml will do, layer by layer, after comparing it with what was asked for."""
+    effective: dict[str, Any] = {}
+    for node in graph.get_layers():
+        output = node.get_output_variable()
+        effective[node.name] = {"class": node.class_name, "type": str(output.type.precision), "shape": list(output.shape)}
+    wrong = []
+    for step in architecture.steps:
+        if not isinstance(step.layer, ArithmeticLayer):
+            continue
+        node = graph.graph[step.name]
+        asked = {"strategy": hardware.strategy, "reuse_factor": hardware.reuse_factor}
+        found = {key: node.get_attr(key) for key in asked}
+        effective[step.name] |= found
+        wrong += [f"{step.name}: {key} is {found[key]}, not {asked[key]}" for key in asked if found[key] != asked[key]]
+        kernel = np.sort(np.asarray(node.weights["weight"].data, dtype=np.float64), axis=None)
+        if not np.array_equal(kernel, np.sort(weights[step.name]["kernel"], axis=None)):
+            wrong.append(f"{step.name}: weights are not the quantized weights of the model")
+    for key, asked_value in {
+        "Part": hardware.part,
+        "ClockPeriod": hardware.clock_period_ns,
+        "IOType": hardware.io_type,
+    }.items():
+        if graph.config.get_config_value(key) != asked_value:
+            wrong.append(f"{key} is {graph.config.get_config_value(key)}, not {asked_value}")
+    if wrong:
+        raise AgreementError("hls4ml does not do what it was asked for: " + "; ".join(wrong))
+    return effective
+
+
+@contextlib.contextmanager
+def _quiet_hls4ml() -> Any:
+    """Catch what hls4ml prints; its Python warnings, which say that bits may be lost, become errors."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("error", message=".*(bit-exact|Bit-exact|Invalid).*")
+        try:
+            yield output
+        except Warning as warning:
+            raise AgreementError(f"hls4ml cannot keep every bit of this network: {warning}") from warning
+        finally:
+            _log.debug("hls4ml: %s", output.getvalue())
+
+
+def _run(build: Path, x: NDArray[np.float64], arguments: list[str]) -> bytes:
+    """Feed ``x`` to the compiled csim and return the bytes that it writes."""
+    with tempfile.TemporaryDirectory(prefix="fpgaml-csim-") as directory:
+        inputs, outputs = Path(directory) / "inputs", Path(directory) / "outputs"
+        np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
+        finished = subprocess.run(
+            [str(build.resolve() / "csim"), str(inputs), str(outputs), *arguments],
+            cwd=build,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if finished.returncode:
+            how = f"signal {-finished.returncode}" if finished.returncode < 0 else f"exit code {finished.returncode}"
+            raise ToolError(f"the C simulation in {build} crashed ({how}): {_first_errors(finished.stderr) or 'no message'}")
+        return outputs.read_bytes()
+
+
+def _first_errors(text: str, lines: int = 8) -> str:
+    found = [line for line in text.splitlines() if "error" in line.lower()] or text.splitlines()
+    return "\n".join(found[:lines])

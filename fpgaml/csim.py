@@ -1,0 +1,233 @@
+"""C simulation of a project over any number of events, and its agreement with the model, word for word."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fpgaml.backends import Backend, get_backend
+from fpgaml.convert import HLSProject
+from fpgaml.errors import DataError
+from fpgaml.storage import atomic_path, cache_directory
+from fpgaml.train import TrainedModel
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+CHUNK = 4096
+"""Events that one process simulates at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What a C simulation gave.
+
+    Parameters
+    ----------
+    scores : float64, shape (n_events, n_outputs)
+        The outputs, exactly the words of the firmware.
+    build_s, wall_s : float
+        Seconds to compile, zero if the build was kept from before, and to simulate.
+    processes : int
+        How many ran side by side.
+    """
+
+    scores: NDArray[np.float64]
+    build_s: float
+    wall_s: float
+    processes: int
+
+    @property
+    def events_per_s(self) -> float:
+        """Events simulated per second, without compiling."""
+        return len(self.scores) / self.wall_s
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first word that differs.
+
+    Parameters
+    ----------
+    layer : str
+        The first layer, from the input on, whose outputs differ.
+    event : int
+        The first event whose score differs.
+    lsb : float
+        By how many of the layer's smallest steps: csim minus model, where it is largest.
+    """
+
+    layer: str
+    event: int
+    lsb: float
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far the C simulation of a project and the model agree.
+
+    Parameters
+    ----------
+    words : int
+        Output words compared: every output of every event.
+    mismatches : int
+        Words that differ at all.
+    first_difference : Difference, optional
+        Where they differ first, if they do.
+    simulation : Simulation
+        The C simulation.
+    """
+
+    words: int
+    mismatches: int
+    first_difference: Difference | None
+    simulation: Simulation
+
+    @property
+    def exact(self) -> bool:
+        """Whether no word differs."""
+        return self.mismatches == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the scores."""
+        difference = self.first_difference
+        return {
+            "events": len(self.simulation.scores),
+            "words": self.words,
+            "mismatches": self.mismatches,
+            "first_difference": None if difference is None else vars(difference),
+            "events_per_s": self.simulation.events_per_s,
+            "wall_s": self.simulation.wall_s,
+            "build_s": self.simulation.build_s,
+            "processes": self.simulation.processes,
+        }
+
+    def __str__(self) -> str:
+        if self.first_difference is None:
+            return f"0 of {self.words} words differ over {len(self.simulation.scores)} events"
+        first = self.first_difference
+        return (
+            f"{self.mismatches} of {self.words} words differ; first in event {first.event}, where layer {first.layer} is the "
+            f"first that differs, by {first.lsb:g} LSB"
+        )
+
+
+def csim(
+    project: HLSProject, x: ArrayLike, *, processes: int | None = None, progress: Progress | None = None
+) -> Simulation:
+    """Simulate a project bit for bit.
+
+    Parameters
+    ----------
+    project : HLSProject
+        As ``convert`` wrote it, or as someone edited it since: its files are what is compiled.
+    x : array, shape (n_events, *input_shape)
+        Inputs before quantization.
+    processes : int, optional
+        How many run side by side; as many as there are cores if not given.
+    progress : rich.progress.Progress, optional
+        Where to show events.
+
+    Raises
+    ------
+    DataError
+        ``x`` does not have the project's input shape.
+    ToolError
+        No compiler, sources that do not compile, or a simulation that crashes.
+    """
+    inputs = np.asarray(x)
+    shape = project.architecture.input_shape
+    if inputs.shape[1:] != shape:
+        raise DataError(f"csim: inputs have shape {inputs.shape}, the project takes (n_events, {', '.join(map(str, shape))})")
+    backend = get_backend(project.hardware.backend)
+    started = time.perf_counter()
+    build, kept = _build(backend, project)
+    built = time.perf_counter()
+    processes = processes or len(os.sched_getaffinity(0))
+    n_outputs = math.prod(project.architecture.output_shape)
+    scores = np.empty((len(inputs), n_outputs))
+
+    def simulate(start: int) -> int:
+        chunk = inputs[start : start + CHUNK].reshape(-1, math.prod(shape)).astype(np.float64)
+        scores[start : start + CHUNK] = backend.simulate(build, chunk, n_outputs)
+        return len(chunk)
+
+    shown = progress.add_task("csim", total=len(inputs)) if progress else None
+    with ThreadPoolExecutor(processes) as pool:
+        futures = [pool.submit(simulate, start) for start in range(0, len(inputs), CHUNK)]
+        try:
+            for future in as_completed(futures):
+                done = future.result()
+                if progress and shown is not None:
+                    progress.advance(shown, done)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return Simulation(scores, 0.0 if kept else built - started, time.perf_counter() - built, processes)
+
+
+def compare(
+    project: HLSProject,
+    trained: TrainedModel,
+    x: ArrayLike,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Agreement:
+    """Compare the C simulation of a project with the model, every output of every event, for exact equality.
+
+    The model is evaluated in float64, which holds every product and sum exactly. Parameters and errors are those of ``csim``.
+    """
+    inputs = np.asarray(x)
+    simulation = csim(project, inputs, processes=processes, progress=progress)
+    reference = trained.predict(inputs)
+    differs = simulation.scores != reference
+    first = None
+    if differs.any():
+        event = int(np.flatnonzero(differs.any(axis=1))[0])
+        first = _locate(project, trained, inputs, event)
+    return Agreement(int(differs.size), int(differs.sum()), first, simulation)
+
+
+def _build(backend: Backend, project: HLSProject) -> tuple[Path, bool]:
+    """The compiled simulation, and whether it was kept from before."""
+    digest = hashlib.sha256(backend.simulation_version().encode())
+    for path in backend.simulation_files(project.directory):
+        digest.update(f"{path.relative_to(project.directory)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    build = cache_directory() / "csim" / digest.hexdigest()[:32]
+    if build.exists():
+        return build, True
+    with atomic_path(build) as fresh:
+        fresh.mkdir()
+        backend.build_simulation(project.directory, project.name, fresh)
+    return build, False
+
+
+def _locate(project: HLSProject, trained: TrainedModel, x: NDArray[Any], event: int) -> Difference:
+    """Find the first layer whose outputs differ for one event."""
+    backend = get_backend(project.hardware.backend)
+    build, _ = _build(backend, project)
+    steps = trained.firmware.steps
+    sizes = {step.name: math.prod(step.output_shape) for step in steps}
+    traced = backend.trace(build, x[event].astype(np.float64).ravel(), sizes)
+    reference = trained.layer_outputs(x[event : event + 1])
+    positions = [position for position, step in enumerate(steps) if step.name in traced]
+    for position, following in zip(positions, [*positions, len(steps)][1:], strict=True):
+        # What a layer hands on in hardware has gone through the activations that hls4ml fused into it.
+        last = steps[following - 1]
+        difference = traced[steps[position].name] - reference[last.name].ravel()
+        if difference.any():
+            largest = difference[np.argmax(np.abs(difference))]
+            return Difference(steps[position].name, event, float(largest * 2.0**last.output_values.fraction))
+    # Every layer agrees: the project hands on something else than its last layer's output.
+    return Difference("output", event, float("nan"))
