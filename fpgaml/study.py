@@ -1,0 +1,262 @@
+"""A study: one YAML file that says which data, which networks, how they are trained and what hardware they are for.
+
+Everything is checked before any work starts; an error names the file, the line and the key.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from fpgaml.architecture import Architecture, InputFormat
+from fpgaml.errors import FpgamlError, StudyError, did_you_mean
+from fpgaml.hardware import Hardware
+from fpgaml.layers import Layer, layer_class
+from fpgaml.tasks import Task, TaskOptions, get_task
+from fpgaml.train import TrainOptions
+from fpgaml.yaml_source import Place, YamlSource, read_yaml
+
+SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "hardware")
+REQUIRED = ("study", "task", "input", "layers")
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+CHOSEN = ("input", "layers", "train", "hardware")
+"""Sections in which ``$name`` stands for a chosen value."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A study with every choice made.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The network.
+    train : TrainOptions
+        How it is trained.
+    hardware : Hardware
+        What it is for.
+    """
+
+    architecture: Architecture
+    train: TrainOptions
+    hardware: Hardware
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    task : type of Task
+        Where its data comes from, and what judges it.
+    data : TaskOptions
+        The task's options.
+    choices : mapping of name to list
+        The values to choose from; empty for a single architecture.
+    trials : list of mappings
+        Hand-picked values of all choices; empty where the choices are to be searched.
+    source : YamlSource
+        The file.
+    """
+
+    name: str
+    task: type[Task]
+    data: TaskOptions
+    choices: Mapping[str, list[Any]]
+    trials: tuple[Mapping[str, Any], ...]
+    source: YamlSource
+
+    @classmethod
+    def load(cls, path: Path) -> Study:
+        """Read and check a study file.
+
+        Raises
+        ------
+        StudyError
+            Something is wrong; the message says where and what is allowed.
+        ExactnessError
+            A network of the study cannot be exact.
+        """
+        source = read_yaml(path)
+        if not isinstance(source.value, dict):
+            raise StudyError(f"{path}: a study is a mapping with the keys {', '.join(SECTIONS)}")
+        for key in source.value:
+            if key not in SECTIONS:
+                raise StudyError(f"{source.where((key,))}: {key}: unknown key; {did_you_mean(key, SECTIONS)}")
+        for key in REQUIRED:
+            if key not in source.value:
+                raise StudyError(f"{path}: {key}: missing; a study needs {', '.join(REQUIRED)}")
+        name = source.value["study"]
+        if not isinstance(name, str):
+            raise StudyError(f"{source.where(('study',))}: study: should be a name, found {name!r}")
+        task, data = _task(source)
+        choices, trials = _choices(source)
+        study = cls(name, task, data, choices, trials, source)
+        for values in study._probes():
+            study.point(values)
+        return study
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the choices."""
+        return tuple(self.choices) or tuple(self.trials[0] if self.trials else ())
+
+    def point(self, values: Mapping[str, Any] | None = None) -> Point:
+        """The network, training and hardware for one value of every choice.
+
+        Raises
+        ------
+        StudyError
+            A value is missing or unknown, or what comes out does not fit.
+        ExactnessError
+            The network cannot be exact.
+        """
+        values = dict(values or {})
+        for name in values:
+            if name not in self.names:
+                raise StudyError(f"{self.source.path}: unknown choice {name!r}; {did_you_mean(name, self.names)}")
+        missing = [name for name in self.names if name not in values]
+        if missing:
+            raise StudyError(f"{self.source.path}: no value for the choice {missing[0]!r}; allowed: {self.choices.get(missing[0])}")
+        resolved = {key: _resolve(self.source, (key,), self.source.value.get(key), values) for key in CHOSEN}
+        train = _checked(TrainOptions, resolved["train"] or {}, self.source, ("train",))
+        hardware = _checked(Hardware, resolved["hardware"] or {}, self.source, ("hardware",))
+        inputs = _checked(InputFormat, resolved["input"], self.source, ("input",))
+        if not isinstance(resolved["layers"], list):
+            raise StudyError(f"{self.source.where(('layers',))}: layers: should be a list of layers")
+        kept = [(place, entry) for place, entry in enumerate(resolved["layers"]) if entry is not None]
+        layers = tuple(_layer(self.source, place, entry) for place, entry in kept)
+        try:
+            architecture = Architecture(self.task.input_shape(self.data), inputs, layers, values)
+            architecture.check_hardware(hardware)
+            if architecture.output_shape != (1,):
+                raise StudyError(f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score")
+        except FpgamlError as error:
+            place = ("layers",) if error.layer is None else ("layers", kept[error.layer][0])
+            chosen = f" (with {_text(values)})" if values else ""
+            raise type(error)(f"{self.source.where(place)}: {error}{chosen}") from error
+        return Point(architecture, train, hardware)
+
+    def architecture(self, values: Mapping[str, Any] | None = None) -> Architecture:
+        """The network for one value of every choice; errors are those of ``point``."""
+        return self.point(values).architecture
+
+    def dump(self) -> str:
+        """The study as YAML, with the data options that were left to their defaults."""
+        return yaml.safe_dump(
+            {**self.source.value, "data": self.data.model_dump(mode="json")}, sort_keys=False, allow_unicode=True
+        )
+
+    def _probes(self) -> Iterator[Mapping[str, Any]]:
+        """Points to check before work starts: all trials, or every value of each choice beside the others' first."""
+        if self.trials:
+            yield from self.trials
+            return
+        first = {name: values[0] for name, values in self.choices.items()}
+        yield first
+        for name, values in self.choices.items():
+            yield from ({**first, name: value} for value in values[1:])
+
+    def grid(self) -> Iterator[Mapping[str, Any]]:
+        """All points, one after the other: the trials, or every combination of the choices."""
+        if self.trials:
+            yield from self.trials
+        else:
+            for values in itertools.product(*self.choices.values()):
+                yield dict(zip(self.choices, values, strict=True))
+
+
+def _task(source: YamlSource) -> tuple[type[Task], TaskOptions]:
+    try:
+        task = get_task(source.value["task"])
+    except StudyError as error:
+        raise StudyError(f"{source.where(('task',))}: {error}") from error
+    return task, _checked(task.options, source.value.get("data") or {}, source, ("data",), {"base": source.path.parent})
+
+
+def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping[str, Any], ...]]:
+    choices, trials = source.value.get("choices") or {}, source.value.get("trials") or []
+    if not isinstance(choices, dict):
+        raise StudyError(f"{source.where(('choices',))}: choices: should be a mapping of a name to a list of values")
+    for name, values in choices.items():
+        if not isinstance(values, list) or not values:
+            raise StudyError(f"{source.where(('choices', name))}: choices.{name}: should be a list of values, found {values!r}")
+    if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
+        raise StudyError(f"{source.where(('trials',))}: trials: should be a list of mappings of a choice to its value")
+    names = choices or (trials[0] if trials else {})
+    for number, trial in enumerate(trials):
+        where = source.where(("trials", number))
+        for name in trial:
+            if name not in names:
+                raise StudyError(f"{where}: trials[{number}]: unknown choice {name!r}; {did_you_mean(name, names)}")
+        for name in names:
+            if name not in trial:
+                raise StudyError(f"{where}: trials[{number}]: no value for the choice {name!r}")
+    return choices, tuple(trials)
+
+
+def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any]) -> Any:
+    """``value`` with every ``$name`` replaced by the chosen value."""
+    if isinstance(value, str) and value.startswith("$"):
+        if value[1:] not in values:
+            advice = did_you_mean(value[1:], values) if values else "the study has no choices"
+            raise StudyError(f"{source.where(place)}: {_path(place)}: {value} is no choice; {advice}")
+        return values[value[1:]]
+    if isinstance(value, dict):
+        return {key: _resolve(source, (*place, key), item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(source, (*place, number), item, values) for number, item in enumerate(value)]
+    return value
+
+
+def _layer(source: YamlSource, position: int, entry: Any) -> Layer:
+    place: Place = ("layers", position)
+    if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
+        raise StudyError(f"{source.where(place)}: {_path(place)}: should be a mapping with a kind, found {entry!r}")
+    try:
+        kind = layer_class(entry["kind"])
+    except StudyError as error:
+        raise StudyError(f"{source.where(place)}: {_path(place)}: {error}") from error
+    return _checked(kind, {key: value for key, value in entry.items() if key != "kind"}, source, place)
+
+
+def _checked(
+    model: type[Model], value: Any, source: YamlSource, place: Place, context: Mapping[str, Any] | None = None
+) -> Model:
+    """``value`` as a ``model``, with pydantic's findings told as ours."""
+    if not isinstance(value, dict):
+        raise StudyError(f"{source.where(place)}: {_path(place)}: should be a mapping, found {value!r}")
+    try:
+        return model.model_validate(value, context=dict(context or {}))
+    except pydantic.ValidationError as error:
+        messages = []
+        for finding in error.errors():
+            location: Place = (*place, *finding["loc"])
+            if finding["type"] == "extra_forbidden":
+                told = f"unknown key; {did_you_mean(finding['loc'][-1], model.model_fields)}"
+            elif finding["type"] == "missing":
+                told = "missing"
+            else:
+                told = f"{finding['msg'].removeprefix('Value error, ')}, found {finding['input']!r}"
+            messages.append(f"{source.where(location)}: {_path(location)}: {told}")
+        raise StudyError("\n".join(messages)) from error
+
+
+def _path(place: Place) -> str:
+    """``layers[3].bits`` for a place."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
