@@ -47,7 +47,9 @@ def build_model(architecture: Architecture, *, quantized: bool = True, dtype: st
 def model_weights(model: Any) -> ModelWeights:
     """Copies of a model's weights."""
     return {
-        layer.name: {_variable_name(variable): np.array(variable) for variable in layer.weights if "seed" not in variable.name}
+        layer.name: {
+            _variable_name(variable): np.array(variable) for variable in layer.weights if "seed" not in variable.name
+        }
         for layer in model.layers
         if layer.weights
     }
@@ -96,7 +98,9 @@ def fold(architecture: Architecture, weights: ModelWeights) -> ModelWeights:
             statistics = weights[step.name]
             scale = statistics["gamma"] / np.sqrt(statistics["moving_variance"] + step.layer.model_dump()["epsilon"])
             kernel = folded[last]["kernel"]
-            by_channel = scale[:, None] if kernel.shape[-1] != scale.size else scale  # depthwise kernels end in (channels, 1)
+            by_channel = (
+                scale[:, None] if kernel.shape[-1] != scale.size else scale
+            )  # depthwise kernels end in (channels, 1)
             bias = folded[last].get("bias", np.zeros_like(scale))
             folded[last] = {
                 "kernel": kernel * by_channel,

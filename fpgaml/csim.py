@@ -147,7 +147,9 @@ def csim(
     inputs = np.asarray(x)
     shape = project.architecture.input_shape
     if inputs.shape[1:] != shape:
-        raise DataError(f"csim: inputs have shape {inputs.shape}, the project takes (n_events, {', '.join(map(str, shape))})")
+        raise DataError(
+            f"csim: inputs have shape {inputs.shape}, the project takes (n_events, {', '.join(map(str, shape))})"
+        )
     backend = get_backend(project.hardware.backend)
     started = time.perf_counter()
     build, kept = _build(backend, project)

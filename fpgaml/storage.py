@@ -30,7 +30,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}. Choose another place or free this one.") from error
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror}. Choose another place or free this one."
+        ) from error
     try:
         fresh = beside / path.name
         yield fresh

@@ -20,7 +20,7 @@ from fpgaml.errors import FpgamlError, StudyError, did_you_mean
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
 from fpgaml.tasks import Task, TaskOptions, get_task
-from fpgaml.train import TrainOptions
+from fpgaml.train_options import TrainOptions
 from fpgaml.yaml_source import Place, YamlSource, read_yaml
 
 SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "hardware")
@@ -128,7 +128,9 @@ class Study:
                 raise StudyError(f"{self.source.path}: unknown choice {name!r}; {did_you_mean(name, self.names)}")
         missing = [name for name in self.names if name not in values]
         if missing:
-            raise StudyError(f"{self.source.path}: no value for the choice {missing[0]!r}; allowed: {self.choices.get(missing[0])}")
+            raise StudyError(
+                f"{self.source.path}: no value for the choice {missing[0]!r}; allowed: {self.choices.get(missing[0])}"
+            )
         resolved = {key: _resolve(self.source, (key,), self.source.value.get(key), values) for key in CHOSEN}
         train = _checked(TrainOptions, resolved["train"] or {}, self.source, ("train",))
         hardware = _checked(Hardware, resolved["hardware"] or {}, self.source, ("hardware",))
@@ -141,7 +143,9 @@ class Study:
             architecture = Architecture(self.task.input_shape(self.data), inputs, layers, values)
             architecture.check_hardware(hardware)
             if architecture.output_shape != (1,):
-                raise StudyError(f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score")
+                raise StudyError(
+                    f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score"
+                )
         except FpgamlError as error:
             place = ("layers",) if error.layer is None else ("layers", kept[error.layer][0])
             chosen = f" (with {_text(values)})" if values else ""
@@ -191,7 +195,9 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
         raise StudyError(f"{source.where(('choices',))}: choices: should be a mapping of a name to a list of values")
     for name, values in choices.items():
         if not isinstance(values, list) or not values:
-            raise StudyError(f"{source.where(('choices', name))}: choices.{name}: should be a list of values, found {values!r}")
+            raise StudyError(
+                f"{source.where(('choices', name))}: choices.{name}: should be a list of values, found {values!r}"
+            )
     if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
         raise StudyError(f"{source.where(('trials',))}: trials: should be a list of mappings of a choice to its value")
     names = choices or (trials[0] if trials else {})

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydantic
 from numpy.typing import ArrayLike, NDArray
 
 from fpgaml.architecture import Architecture
 from fpgaml.builder import ModelWeights, build_model, fold, model_weights, quantized_weights, set_model_weights
+from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
 from fpgaml.errors import OutputError, ToolError
 from fpgaml.storage import atomic_path, read_json, write_json
+from fpgaml.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -32,44 +32,65 @@ History = dict[str, list[Any]]
 PREDICT_BATCH = 4096
 
 
-class TrainOptions(pydantic.BaseModel):
-    """The ``train:`` section of a study.
+@dataclass(frozen=True, eq=False)
+class FloatTwin:
+    """The same network without quantizers, trained in the same way: what quantization has to be measured against.
 
     Parameters
     ----------
-    epochs : int
-        At most so many; early stopping may end before.
-    batch_size : int
-        Events in a batch.
-    learning_rate : float
-        At the start.
-    schedule : {"constant", "cosine"}
-        Whether the learning rate stays, or falls to zero along a cosine over all epochs.
-    optimizer : str
-        One of Keras' optimizers, by name.
-    patience : int
-        Epochs without a lower validation loss after which training stops.
-    fine_tune_epochs : int
-        At most so many for the folded and quantized model, where there is batch normalisation.
+    architecture : Architecture
+        With batch normalisation, if there is any, as such.
+    weights : ModelWeights
+        Trained.
+    history : History
+        Its training curves.
     seed : int
-        For initial weights, dropout and the order of events.
+        What initial weights and batches came from.
+    wall_s : float
+        Seconds that the training took.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+    architecture: Architecture
+    weights: ModelWeights
+    history: History
+    seed: int
+    wall_s: float
 
-    epochs: Annotated[int, pydantic.Field(ge=1)] = 20
-    batch_size: Annotated[int, pydantic.Field(ge=1)] = 1024
-    learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.001
-    schedule: Literal["constant", "cosine"] = "constant"
-    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
-    patience: Annotated[int, pydantic.Field(ge=1)] = 10
-    fine_tune_epochs: Annotated[int, pydantic.Field(ge=1)] = 5
-    seed: Annotated[int, pydantic.Field(ge=0)] = 1
+    def predict(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Scores, shape (n_events, n_outputs), computed in float32."""
+        model = build_model(self.architecture, quantized=False)
+        set_model_weights(model, self.weights)
+        return _predict(model, x)
+
+    def save(self, directory: Path) -> None:
+        """Write weights and history into ``directory``; ``float.json`` comes last, when the others are whole."""
+        _save_weights(directory / "weights_float.npz", self.weights)
+        write_json(directory / "history_float.json", self.history)
+        facts = {"architecture": self.architecture.to_json(), "seed": self.seed, "wall_s": self.wall_s}
+        write_json(directory / "float.json", facts)
+
+    @classmethod
+    def load(cls, directory: Path) -> FloatTwin | None:
+        """Read what ``save`` wrote; None if it was not saved or not finished.
+
+        Raises
+        ------
+        OutputError
+            A file is broken.
+        """
+        if not (directory / "float.json").exists():
+            return None
+        facts, history = read_json(directory / "float.json"), read_json(directory / "history_float.json")
+        architecture, weights = (
+            Architecture.from_json(facts["architecture"]),
+            _load_weights(directory / "weights_float.npz"),
+        )
+        return cls(architecture, weights, history, facts["seed"], facts["wall_s"])
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A trained network and its float twin.
+    """A trained quantized network.
 
     Parameters
     ----------
@@ -77,22 +98,19 @@ class TrainedModel:
         As the study has it, with batch normalisation if there is any.
     weights : ModelWeights
         Of the folded network, before quantization.
-    float_weights : ModelWeights, optional
-        Of the float twin, with batch normalisation as such; None if it was not trained.
-    history : mapping of "float" and "qkeras" to History
-        The training curves.
+    history : History
+        Its training curves.
     seed : int
         What initial weights and batches came from.
-    wall_s : mapping
-        Seconds that each training took.
+    wall_s : float
+        Seconds that the training took.
     """
 
     architecture: Architecture
     weights: ModelWeights
-    float_weights: ModelWeights | None = None
-    history: Mapping[str, History] = field(default_factory=lambda: MappingProxyType({}))
+    history: History = field(default_factory=dict)
     seed: int = 0
-    wall_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    wall_s: float = 0.0
 
     @cached_property
     def firmware(self) -> Architecture:
@@ -112,25 +130,11 @@ class TrainedModel:
         return model
 
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Scores of the quantized model, shape (n_events, n_outputs), exact: they are the words of the firmware."""
+        """Scores, shape (n_events, n_outputs), exact: they are the words of the firmware."""
         return _predict(self.keras_model, x)
 
-    def predict_float(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Scores of the float twin, shape (n_events, n_outputs).
-
-        Raises
-        ------
-        OutputError
-            It was not trained.
-        """
-        if self.float_weights is None:
-            raise OutputError("this model has no float twin: it was trained with float_twin=False")
-        model = build_model(self.architecture, quantized=False)
-        set_model_weights(model, self.float_weights)
-        return _predict(model, x)
-
     def layer_outputs(self, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
-        """What every layer of the quantized model hands on, by layer name, shape (n_events, *shape)."""
+        """What every layer hands on, by layer name, shape (n_events, *shape)."""
         import keras
 
         model = self.keras_model
@@ -139,16 +143,18 @@ class TrainedModel:
         return {name: np.asarray(values, dtype=np.float64) for name, values in outputs.items()}
 
     def save(self, directory: Path) -> None:
-        """Write architecture, weights and history into ``directory``, whole or not at all."""
-        with atomic_path(directory) as fresh:
-            fresh.mkdir()
-            self.architecture.save(fresh / "architecture.json")
-            _save_weights(fresh / "weights_qkeras.npz", self.weights)
-            if self.float_weights is not None:
-                _save_weights(fresh / "weights_float.npz", self.float_weights)
-            for name, history in self.history.items():
-                write_json(fresh / f"history_{name}.json", history)
-            write_json(fresh / "trained.json", {"seed": self.seed, "wall_s": dict(self.wall_s)})
+        """Write architecture, weights, history and cost into ``directory``; ``trained.json`` comes last."""
+        self.architecture.save(directory / "architecture.json")
+        _save_weights(directory / "weights_qkeras.npz", self.weights)
+        write_json(directory / "history_qkeras.json", self.history)
+        facts = {
+            "trial": directory.name,
+            "seed": self.seed,
+            "cost": cost(self.firmware, self.quantized_weights).to_json(),
+            "epochs": {"qkeras": len(self.history.get("loss", []))},
+            "wall_s": {"qkeras": self.wall_s},
+        }
+        write_json(directory / "trained.json", facts)
 
     @classmethod
     def load(cls, directory: Path) -> TrainedModel:
@@ -157,30 +163,19 @@ class TrainedModel:
         Raises
         ------
         OutputError
-            Something is missing.
+            Something is missing or broken.
         """
         directory = Path(directory)
-        facts = read_json(directory / "trained.json")
-        with_float = (directory / "weights_float.npz").exists()
-        return cls(
-            Architecture.load(directory / "architecture.json"),
-            _load_weights(directory / "weights_qkeras.npz"),
-            _load_weights(directory / "weights_float.npz") if with_float else None,
-            {path.stem.removeprefix("history_"): read_json(path) for path in sorted(directory.glob("history_*.json"))},
-            facts["seed"],
-            facts["wall_s"],
-        )
+        facts, history = read_json(directory / "trained.json"), read_json(directory / "history_qkeras.json")
+        architecture = Architecture.load(directory / "architecture.json")
+        weights = _load_weights(directory / "weights_qkeras.npz")
+        return cls(architecture, weights, history, facts["seed"], facts["wall_s"]["qkeras"])
 
 
 def train(
-    architecture: Architecture,
-    dataset: Dataset,
-    options: TrainOptions,
-    *,
-    float_twin: bool = True,
-    progress: Progress | None = None,
+    architecture: Architecture, dataset: Dataset, options: TrainOptions, *, progress: Progress | None = None
 ) -> TrainedModel:
-    """Train the quantized network, and its float twin in the same way.
+    """Train the quantized network.
 
     Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. The weights kept are those of
     the epoch with the lowest validation loss. The same seed on the same machine gives the same weights.
@@ -193,8 +188,6 @@ def train(
         Its train and validation splits are used.
     options : TrainOptions
         How to train.
-    float_twin : bool
-        Whether to train it, too.
     progress : rich.progress.Progress, optional
         Where to show epochs.
 
@@ -203,30 +196,28 @@ def train(
     ToolError
         The loss is no longer finite.
     """
-    seed = options.seed
-    histories: dict[str, History] = {}
-    wall_s: dict[str, float] = {}
-    float_weights = None
-    if float_twin:
-        started = time.perf_counter()
-        model = build_seeded(architecture, seed, quantized=False)
-        histories["float"] = _fit(model, dataset, options, options.epochs, "float", "train", progress)
-        float_weights = model_weights(model)
-        wall_s["float"] = time.perf_counter() - started
     started = time.perf_counter()
-    model = build_seeded(architecture, seed)
-    history = _fit(model, dataset, options, options.epochs, "qkeras", "train", progress)
+    model = build_seeded(architecture, options.seed)
+    history = _fit(model, dataset, options, options.epochs, "QKeras", "train", progress)
     weights = model_weights(model)
     if architecture.batch_normalized:
         weights = fold(architecture, weights)
-        model = build_seeded(architecture.folded(), seed)
+        model = build_seeded(architecture.folded(), options.seed)
         set_model_weights(model, weights)
-        tuned = _fit(model, dataset, options, options.fine_tune_epochs, "qkeras", "fine_tune", progress)
+        tuned = _fit(model, dataset, options, options.fine_tune_epochs, "QKeras", "fine_tune", progress)
         history = {name: history[name] + tuned[name] for name in history}
         weights = model_weights(model)
-    histories["qkeras"] = history
-    wall_s["qkeras"] = time.perf_counter() - started
-    return TrainedModel(architecture, weights, float_weights, histories, seed, wall_s)
+    return TrainedModel(architecture, weights, history, options.seed, time.perf_counter() - started)
+
+
+def train_float_twin(
+    architecture: Architecture, dataset: Dataset, options: TrainOptions, *, progress: Progress | None = None
+) -> FloatTwin:
+    """Train the network without quantizers; parameters and errors are those of ``train``."""
+    started = time.perf_counter()
+    model = build_seeded(architecture, options.seed, quantized=False)
+    history = _fit(model, dataset, options, options.epochs, "float twin", "train", progress)
+    return FloatTwin(architecture, model_weights(model), history, options.seed, time.perf_counter() - started)
 
 
 def build_seeded(architecture: Architecture, seed: int, *, quantized: bool = True) -> Any:
@@ -258,7 +249,7 @@ def _fit(
         steps_per_execution=16,
     )
 
-    shown = progress.add_task(f"training {name} ({phase.replace('_', '-')})", total=epochs) if progress else None
+    shown = progress.add_task(f"{name}, {phase.replace('_', '-')}", total=epochs) if progress else None
 
     def report(epoch: int, logs: Mapping[str, float]) -> None:
         _log.info("%s: epoch %d of %d, val_loss %.4f", name, epoch + 1, epochs, logs["val_loss"])
@@ -285,7 +276,7 @@ def _fit(
     history: History = {key: [float(value) for value in values] for key, values in fitted.history.items()}
     if not np.isfinite(history["loss"] + history.get("val_loss", [np.nan])).all():
         raise ToolError(
-            f"training of the {name} model diverged: its loss is not finite in epoch {len(history['loss'])}. Lower "
+            f"training of the {name} diverged: its loss is not finite in epoch {len(history['loss'])}. Lower "
             f"learning_rate ({options.learning_rate})"
         )
     return {**history, "phase": [phase] * len(history["loss"])}

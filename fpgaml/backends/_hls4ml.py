@@ -63,6 +63,8 @@ class Hls4mlBackend(Backend):
         from hls4ml.model.graph import ModelGraph
         from hls4ml.utils.config import create_config
 
+        import fpgaml.backends._exact_quantizer  # noqa: F401  registers the quantizer node
+
         nodes = hls_nodes(architecture, weights)
         config = create_config(
             str(directory),
@@ -104,31 +106,23 @@ class Hls4mlBackend(Backend):
         return "\n".join([compiler, *FLAGS, RUNNER.read_text(encoding="utf-8")])
 
     def build_simulation(self, project: Path, name: str, build: Path) -> None:
-        """Compile hls4ml's sources and the runner with g++, all at a time."""
-        sources = [project / "firmware" / f"{name}.cpp", project / f"{name}_bridge.cpp", RUNNER]
+        """Compile hls4ml's sources and the runner with g++, as one translation unit: most time goes into their headers."""
         shutil.copytree(project / "firmware" / "weights", build / "weights")
-        defines = ['-DWEIGHTS_DIR="weights"', f"-DTOP={name}_double"]  # run from ``build``, which may be moved
-        includes = [f"-I{project / 'firmware' / 'ap_types'}", f"-I{project}"]
-        objects = [build / f"{source.stem}.o" for source in sources]
-        compilers = [
-            subprocess.Popen(
-                [COMPILER, *FLAGS, *defines, *includes, "-c", str(source), "-o", str(target)],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for source, target in zip(sources, objects, strict=True)
+        command = [
+            COMPILER,
+            *FLAGS,
+            '-DWEIGHTS_DIR="weights"',  # run from ``build``, which may be moved
+            f"-DTOP={name}_double",
+            f"-I{project.resolve() / 'firmware' / 'ap_types'}",
+            f"-I{project.resolve()}",
+            *("-include", str(project.resolve() / "firmware" / f"{name}.cpp")),
+            *("-include", str(project.resolve() / f"{name}_bridge.cpp")),
+            str(RUNNER),
+            *("-o", str(build / "csim")),
         ]
-        messages = [compiler.communicate()[1] for compiler in compilers]
-        for compiler, source, message in zip(compilers, sources, messages, strict=True):
-            if compiler.returncode:
-                raise ToolError(f"{COMPILER} does not compile {source}:\n{_first_errors(message)}")
-        linked = subprocess.run(
-            [COMPILER, *FLAGS, *map(str, objects), "-o", str(build / "csim")], capture_output=True, text=True, check=False
-        )
-        if linked.returncode:
-            raise ToolError(f"{COMPILER} does not link {project}:\n{_first_errors(linked.stderr)}")
-        for file in objects:
-            file.unlink()
+        compiled = subprocess.run(command, capture_output=True, text=True, check=False)
+        if compiled.returncode:
+            raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(compiled.stderr)}")
 
     def simulate(self, build: Path, x: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
         """Run the compiled csim over all events; see ``Backend.simulate``."""
@@ -166,7 +160,11 @@ def _check_effective(
     effective: dict[str, Any] = {}
     for node in graph.get_layers():
         output = node.get_output_variable()
-        effective[node.name] = {"class": node.class_name, "type": str(output.type.precision), "shape": list(output.shape)}
+        effective[node.name] = {
+            "class": node.class_name,
+            "type": str(output.type.precision),
+            "shape": list(output.shape),
+        }
     wrong = []
     for step in architecture.steps:
         if not isinstance(step.layer, ArithmeticLayer):
@@ -221,7 +219,9 @@ def _run(build: Path, x: NDArray[np.float64], arguments: list[str]) -> bytes:
         )
         if finished.returncode:
             how = f"signal {-finished.returncode}" if finished.returncode < 0 else f"exit code {finished.returncode}"
-            raise ToolError(f"the C simulation in {build} crashed ({how}): {_first_errors(finished.stderr) or 'no message'}")
+            raise ToolError(
+                f"the C simulation in {build} crashed ({how}): {_first_errors(finished.stderr) or 'no message'}"
+            )
         return outputs.read_bytes()
 
 

@@ -25,6 +25,7 @@ from fpgaml.hardware import Hardware
 
 Shape = tuple[int, ...]
 HlsNode = dict[str, Any]
+QUANTIZER_CLASS = "FpgamlQuantizer"
 Weights = Mapping[str, NDArray[np.float64]]
 Role = Literal["arithmetic", "normalization", "quantizer", "pooling", "reshape", "dropout"]
 
@@ -68,6 +69,22 @@ class Values:
         return max(positive, negative) + (self.minimum < 0)
 
 
+@dataclass(frozen=True)
+class Example:
+    """Layers of one kind that follow each other, for the tests that every kind must pass and for its documentation.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of the first one's inputs.
+    fields : tuple of mappings
+        The fields of each.
+    """
+
+    input_shape: Shape
+    fields: tuple[dict[str, Any], ...]
+
+
 class Layer(pydantic.BaseModel, abc.ABC):
     """One layer with every choice made."""
 
@@ -75,6 +92,7 @@ class Layer(pydantic.BaseModel, abc.ABC):
 
     kind: ClassVar[str]
     role: ClassVar[Role]
+    example: ClassVar[Example]
 
     @abc.abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -235,15 +253,15 @@ class QuantizerLayer(Layer):
         return qkeras.QActivation(self.format.qkeras_quantizer(), name=name, dtype=dtype)
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
-        """hls4ml's FixedPointQuantizer."""
+        """A quantizer node."""
         return [quantizer_node(self.format)]
 
 
 def quantizer_node(fixed: FixedPoint) -> HlsNode:
-    """The hls4ml node that quantizes to ``fixed``; its presence switches on hls4ml's derivation of exact types."""
+    """The node that quantizes to ``fixed``; its presence switches on hls4ml's derivation of exact types."""
     sign, width, integer = (np.array([value], dtype=np.int16) for value in (fixed.signed, fixed.width, fixed.integer))
     return {
-        "class_name": "FixedPointQuantizer",
+        "class_name": QUANTIZER_CLASS,
         "mask_kbi": (sign, width, integer),
         "RND": fixed.rounding,
         "SAT": fixed.saturation,

@@ -6,11 +6,8 @@ import abc
 import math
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fpgaml.errors import ExactnessError
-from fpgaml.layers import HlsNode, Layer, Pair, Role, Shape, Size, Values, Weights
+from fpgaml.layers import HlsNode, Layer, Pair, Role, Shape, Size, Values, Weights, require_rank
 from fpgaml.layers._convolution import LAYOUT, hls_window, window_shape
 
 

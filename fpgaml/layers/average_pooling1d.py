@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import WindowPooling1D
 
 
@@ -12,3 +13,4 @@ class AveragePooling1D(WindowPooling1D):
 
     kind: ClassVar[str] = "average_pooling1d"
     operation: ClassVar[Literal["Max", "Average"]] = "Average"
+    example: ClassVar[Example] = Example((16, 3), ({"pool_size": 4},))

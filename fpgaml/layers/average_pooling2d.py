@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import WindowPooling2D
 
 
@@ -12,3 +13,4 @@ class AveragePooling2D(WindowPooling2D):
 
     kind: ClassVar[str] = "average_pooling2d"
     operation: ClassVar[Literal["Max", "Average"]] = "Average"
+    example: ClassVar[Example] = Example((12, 8, 2), ({"pool_size": 2}, {"pool_size": (1, 4)}))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 
-from fpgaml.layers import Layer, Role, Shape
+from fpgaml.layers import Example, Layer, Role, Shape
 
 
 class BatchNorm(Layer):
@@ -22,6 +22,7 @@ class BatchNorm(Layer):
 
     kind: ClassVar[str] = "batchnorm"
     role: ClassVar[Role] = "normalization"
+    example: ClassVar[Example] = Example((10,), ({}, {"momentum": 0.9, "epsilon": 0.01}))
 
     momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.99
     epsilon: Annotated[float, pydantic.Field(gt=0)] = 0.001

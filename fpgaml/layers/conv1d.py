@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-
-from fpgaml.layers import ArithmeticLayer, HlsNode, Shape, Size, Weights
+from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Shape, Size, Weights
 from fpgaml.layers._convolution import Padding, hls_window, window_shape
 
 
@@ -23,6 +22,13 @@ class Conv1D(ArithmeticLayer):
     """
 
     kind: ClassVar[str] = "conv1d"
+    example: ClassVar[Example] = Example(
+        (16, 2),
+        (
+            {"filters": 3, "kernel_size": 3, "bits": (6, 1)},
+            {"filters": 4, "kernel_size": 2, "strides": 2, "padding": "same", "bits": (7, 1)},
+        ),
+    )
 
     filters: Size
     kernel_size: Size

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-
-from fpgaml.layers import ArithmeticLayer, HlsNode, Pair, Shape, Size, Weights
+from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Pair, Shape, Size, Weights
 from fpgaml.layers._convolution import Padding, hls_window, window_shape
 
 
@@ -23,6 +22,13 @@ class Conv2D(ArithmeticLayer):
     """
 
     kind: ClassVar[str] = "conv2d"
+    example: ClassVar[Example] = Example(
+        (9, 8, 2),
+        (
+            {"filters": 3, "kernel_size": 3, "bits": (6, 1)},
+            {"filters": 4, "kernel_size": (2, 3), "strides": (1, 2), "padding": "same", "bits": (7, 1)},
+        ),
+    )
 
     filters: Size
     kernel_size: Pair

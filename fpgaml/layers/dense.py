@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-
-from fpgaml.layers import ArithmeticLayer, HlsNode, Shape, Size, Weights, require_rank
+from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Shape, Size, Weights, require_rank
 
 
 class Dense(ArithmeticLayer):
@@ -18,6 +17,14 @@ class Dense(ArithmeticLayer):
     """
 
     kind: ClassVar[str] = "dense"
+    example: ClassVar[Example] = Example(
+        (12,),
+        (
+            {"units": 7, "bits": (6, 1)},
+            {"units": 5, "bits": (9, 3), "bias_bits": (5, 2)},
+            {"units": 4, "bits": (4, 0), "use_bias": False},
+        ),
+    )
 
     units: Size
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-
 from fpgaml.hardware import Hardware
-from fpgaml.layers import ArithmeticLayer, HlsNode, Pair, Shape, Weights
+from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Pair, Shape, Weights
 from fpgaml.layers._convolution import Padding, hls_window, window_shape
 
 
@@ -22,6 +21,9 @@ class DepthwiseConv2D(ArithmeticLayer):
     """
 
     kind: ClassVar[str] = "depthwise_conv2d"
+    example: ClassVar[Example] = Example(
+        (9, 8, 3), ({"kernel_size": 3, "bits": (6, 1)}, {"kernel_size": (2, 3), "padding": "same", "bits": (7, 1)})
+    )
 
     kernel_size: Pair
     strides: Pair = (1, 1)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 
-from fpgaml.layers import Layer, Role, Shape
+from fpgaml.layers import Example, Layer, Role, Shape
 
 
 class Dropout(Layer):
@@ -20,6 +20,7 @@ class Dropout(Layer):
 
     kind: ClassVar[str] = "dropout"
     role: ClassVar[Role] = "dropout"
+    example: ClassVar[Example] = Example((10,), ({"rate": 0.2},))
 
     rate: Annotated[float, pydantic.Field(ge=0, lt=1)]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-
-from fpgaml.layers import HlsNode, Layer, Role, Shape, Weights
+from fpgaml.layers import Example, HlsNode, Layer, Role, Shape, Weights
 
 
 class Flatten(Layer):
@@ -14,6 +13,7 @@ class Flatten(Layer):
 
     kind: ClassVar[str] = "flatten"
     role: ClassVar[Role] = "reshape"
+    example: ClassVar[Example] = Example((4, 3, 2), ({},))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Any shape to (n_values,)."""

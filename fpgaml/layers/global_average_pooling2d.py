@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import GlobalPooling
 
 
@@ -13,3 +14,4 @@ class GlobalAveragePooling2D(GlobalPooling):
     kind: ClassVar[str] = "global_average_pooling2d"
     operation: ClassVar[Literal["Max", "Average"]] = "Average"
     rank: ClassVar[int] = 2
+    example: ClassVar[Example] = Example((4, 2, 3), ({},))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import GlobalPooling
 
 
@@ -13,3 +14,4 @@ class GlobalMaxPooling1D(GlobalPooling):
     kind: ClassVar[str] = "global_max_pooling1d"
     operation: ClassVar[Literal["Max", "Average"]] = "Max"
     rank: ClassVar[int] = 1
+    example: ClassVar[Example] = Example((7, 3), ({},))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import GlobalPooling
 
 
@@ -13,3 +14,4 @@ class GlobalMaxPooling2D(GlobalPooling):
     kind: ClassVar[str] = "global_max_pooling2d"
     operation: ClassVar[Literal["Max", "Average"]] = "Max"
     rank: ClassVar[int] = 2
+    example: ClassVar[Example] = Example((4, 5, 3), ({},))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from fpgaml.layers import Example
 from fpgaml.layers._pooling import WindowPooling1D
 
 
@@ -12,3 +13,4 @@ class MaxPooling1D(WindowPooling1D):
 
     kind: ClassVar[str] = "max_pooling1d"
     operation: ClassVar[Literal["Max", "Average"]] = "Max"
+    example: ClassVar[Example] = Example((16, 3), ({"pool_size": 2}, {"pool_size": 3, "strides": 1}))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fpgaml.fixed_point import FixedPoint
-from fpgaml.layers import QuantizerLayer
+from fpgaml.layers import Example, QuantizerLayer
 
 
 class Quantize(QuantizerLayer):
     """Values are rounded to a signed format."""
 
     kind: ClassVar[str] = "quantize"
+    example: ClassVar[Example] = Example((10,), ({"bits": (7, 2)}, {"bits": (5, 4)}, {"bits": (12, 1)}))
 
     @property
     def format(self) -> FixedPoint:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from fpgaml.fixed_point import FixedPoint
-from fpgaml.layers import QuantizerLayer
+from fpgaml.layers import Example, QuantizerLayer
 
 
 class ReLU(QuantizerLayer):
     """Negative values become zero, the others are rounded to an unsigned format."""
 
     kind: ClassVar[str] = "relu"
+    example: ClassVar[Example] = Example((10,), ({"bits": (7, 2)}, {"bits": (4, 4)}, {"bits": (12, 1)}))
 
     @property
     def format(self) -> FixedPoint:

@@ -1,0 +1,41 @@
+"""A quantizer node for hls4ml's graph that keeps the values at which it saturates. Importing this module loads hls4ml.
+
+hls4ml 1.3 narrows the type of a saturating quantizer to the fractional bits that its input has. The largest value of the
+narrower type is smaller, so whatever saturates comes out lower than in the model: ``ap_ufixed<12,1>`` fed with five fractional bits
+becomes ``ap_ufixed<6,1>``, and saturates at 2 - 2^-5 in place of 2 - 2^-11. Here the type is narrowed only where the input's range
+shows that nothing can saturate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from hls4ml.model.layers import register_layer
+from hls4ml.model.optimizer.passes.bit_exact import _produce_kif, get_input_layers, produce_kif
+from hls4ml.model.optimizer.passes.hgq_proxy_model import FixedPointQuantizer
+from numpy.typing import NDArray
+
+from fpgaml.layers import QUANTIZER_CLASS
+
+
+class ExactQuantizer(FixedPointQuantizer):  # type: ignore[misc]
+    """One fixed-point format for all values of a tensor; hls4ml fuses it into the node before it."""
+
+
+register_layer(QUANTIZER_CLASS, ExactQuantizer)
+
+
+@_produce_kif.register  # type: ignore[misc]  # hls4ml's own table of how many bits each class of node produces
+def _(node: ExactQuantizer) -> tuple[NDArray[np.int16], ...]:
+    sign, width, integer = (int(value.item()) for value in node.mask_kbi)
+    whole, fraction = integer - sign, width - integer
+    before = [np.asarray(bits) for bits in produce_kif(get_input_layers(node)[0])]
+    sign_before, whole_before, fraction_before = (int(bits.max()) for bits in before)
+    shape = before[0].shape
+    largest_before = 2.0**whole_before - 2.0**-fraction_before
+    if sign >= sign_before and largest_before <= 2.0**whole - 2.0**-fraction:
+        carry = fraction_before > fraction  # rounding up may need one more bit
+        whole, fraction = min(whole, whole_before + carry), min(fraction, fraction_before)
+        sign, width = sign_before, sign_before + whole + fraction
+    node.mask_kbi = tuple(np.array([value], dtype=np.int16) for value in (sign, width, sign + whole))
+    return tuple(np.full(shape, value, dtype=np.int16) for value in (sign, whole, fraction))
+

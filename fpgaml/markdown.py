@@ -1,0 +1,352 @@
+"""The text of a report, as plain Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpgaml.evaluation import Difference, Evaluation
+from fpgaml.metrics import Estimate, Target
+from fpgaml.runs import Run
+
+NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
+CAPTIONS = {
+    "signal_efficiency": "Signal efficiency against what is let through. Bands: test signal and test background.",
+    "background_rejection": "Background rejection 1/ε_b against signal efficiency. Bands: test background.",
+    "training": "Loss per epoch, on training and on validation events.",
+    "scores": "Scores of test events, each class weighted to one.",
+}
+
+THRESHOLDS = """\
+Thresholds are logits, chosen on validation background; an event passes with score ≥ threshold. Equal scores pass or
+fail together, so what is achieved may lie below what is asked. The csim is judged at the QKeras model's thresholds,
+which are those the firmware carries."""
+
+INTERVALS = """\
+All intervals are central at {level:.2f} %, one standard deviation.
+
+- **Signal efficiency** and **differences** hold two independent parts, added in quadrature: the finite test signal
+  (Clopper–Pearson, or Bonett–Price for paired differences) and the finite validation background that placed the
+  threshold ({replicas} Poisson replicas of it, by groups of dependent events, the threshold chosen again on each, both
+  models of a difference together). They say how well the efficiency *at what was asked for* is known. "Test statistics
+  only" leaves the second part out: how well the efficiency *of this threshold* is known.
+- **Achieved rate**, **background efficiency** and **background rejection** hold test background only: they are those
+  of this one threshold. Rates: Garwood's interval on the effective count; efficiencies: Clopper–Pearson, with weights
+  or groups on the effective count. Where nothing passes, the limit is one-sided.
+- Events of one group (they share a generated event) count as dependent in every interval.
+- No interval holds the spread between trainings, nor anything systematic, such as how well a simulation describes the
+  detector, cross sections or pile-up."""
+
+LIMITS = """\
+- The csim is bit-true C++ of the HLS project, not RTL and not a device: timing, resources and routing are known only
+  after synthesis, which is no part of this report.
+- Agreement is shown on the events that were simulated, and claimed for no others.
+- A threshold that stands on a few validation events, or on a few heavy ones, is uncertain in a way that no resampling
+  sees.
+- Test data have been used for this report. Choosing among models by these numbers would spoil them.
+- The data are what the task made or read, as listed under Data, and no better."""
+
+
+def target_text(target: Target) -> str:
+    """A target as people say it: "10 kHz", or "background efficiency 0.01"."""
+    return f"{target.value:g} kHz" if target.kind == "rate_khz" else f"background efficiency {target.value:g}"
+
+
+def estimate_text(estimate: Estimate, *, digits: int = 4) -> str:
+    """Value and interval with so many decimals; a limit where there is only one end."""
+    if math.isnan(estimate.value):
+        return f"> {estimate.low:.{digits}f}" if not math.isnan(estimate.low) else "not measurable"
+    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+
+
+def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figures: Sequence[Path]) -> str:
+    """The whole report.
+
+    Parameters
+    ----------
+    run, evaluation
+        What it is about.
+    summary : mapping
+        What ``summary.json`` holds.
+    figures : sequence of Path
+        Pictures to show, inside the run's directory.
+    """
+    sections = [
+        f"# {summary['study']}: report",
+        _headline(evaluation, summary),
+        *_warnings(run, evaluation, summary),
+        "## Working points",
+        _working_points(evaluation),
+        "## Differences in signal efficiency",
+        _differences(evaluation),
+        "## Figures",
+        *(
+            f"![{CAPTIONS[path.stem]}]({path.relative_to(run.directory).as_posix()})\n\n*{CAPTIONS[path.stem]}*"
+            for path in figures
+        ),
+        "## Network",
+        _network(run),
+        "## Data",
+        _data(run),
+        "## Training",
+        _training(run),
+        "## C-simulation",
+        _simulation(run),
+        "## Environment",
+        _environment(run),
+        "## What the intervals mean",
+        INTERVALS.format(level=100 * evaluation.level, replicas=evaluation.replicas),
+        "## Limits",
+        LIMITS,
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def agreement_text(agreement: Mapping[str, Any] | None) -> str:
+    """Whether firmware and model agree, in a sentence or two."""
+    if agreement is None:
+        return "No C-simulation has run yet: `fpgaml csim` does it, and nothing is known of the firmware before."
+    events, words, mismatches = (int(agreement[name]) for name in ("events", "words", "mismatches"))
+    if mismatches == 0:
+        return f"Firmware and QKeras model agree: 0 of {words:,} words differ over {events:,} events."
+    text = f"FIRMWARE AND QKERAS MODEL DISAGREE: {mismatches:,} of {words:,} words differ over {events:,} events."
+    first = agreement.get("first_difference")
+    if first:
+        text += (
+            f" The first layer that differs is `{first['layer']}`, in event {first['event']}, by {first['lsb']:g} LSB."
+        )
+    return text + " Do not use this project: the efficiencies of the model are not those of the firmware."
+
+
+def _headline(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
+    chain = " → ".join(
+        f"{NAMES[model]} {estimate_text(evaluation.performance(model).signal_efficiency)}"
+        for model in evaluation.models
+    )
+    return (
+        f"**Signal efficiency at {target_text(evaluation.targets[0])}: {chain}. {agreement_text(summary['csim'])}**\n\n"
+        f"In parentheses: {100 * evaluation.level:.0f} % intervals; what they hold is said below."
+    )
+
+
+def _warnings(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list[str]:
+    found = []
+    if "float" not in evaluation.models:
+        found.append("No float twin was trained: what quantization cost is not known.")
+    csim = summary["csim"]
+    if csim is not None and csim["mismatches"] == 0 and csim["scores_differing"]:
+        found.append(
+            f"On disk the csim scores of {csim['scores_differing']:,} test events are not the QKeras scores, although "
+            "the comparison found no word that differs. One of the two files is of something else: run `fpgaml csim` "
+            "again."
+        )
+    if csim is not None and csim["events"] != run.events.count("test", signal=True) + run.events.count(
+        "test", signal=False
+    ):
+        found.append(f"The C-simulation was compared over {csim['events']:,} events, which are not all test events.")
+    few = [point for point in evaluation.performances if point.validation_events < 20 and point.model != "csim"]
+    found += [
+        f"The threshold of {NAMES[point.model]} at {target_text(point.target)} stands on {point.validation_events} "
+        "validation background events: its uncertainty is itself uncertain."
+        for point in few
+    ]
+    return [f"> **Note:** {text}" for text in found]
+
+
+def _working_points(evaluation: Evaluation) -> str:
+    unit = "kHz" if evaluation.targets[0].kind == "rate_khz" else "ε_b"
+    rows = []
+    for point in evaluation.performances:
+        digits = 2 if point.target.kind == "rate_khz" else 5
+        error = point.achieved_relative_error
+        rejection = point.background_rejection
+        rows.append(
+            [
+                f"{point.target.value:g}",
+                NAMES[point.model],
+                f"{point.threshold:.6g}",
+                estimate_text(point.achieved, digits=digits),
+                "" if math.isnan(error) else f"±{100 * error:.1f} %",
+                estimate_text(point.signal_efficiency),
+                estimate_text(rejection, digits=0 if rejection.low >= 100 else 2),
+                f"{point.validation_events:,}",
+            ]
+        )
+    headers = [
+        f"asked [{unit}]", "model", "threshold", f"achieved on test [{unit}]", "relative error", "signal efficiency",
+        "background rejection 1/ε_b", "validation background above threshold",
+    ]  # fmt: skip
+    scores = ", ".join(
+        f"{NAMES[model]} {evaluation.accuracy[model]:.4f} and {evaluation.auc[model]:.4f}"
+        for model in evaluation.models
+    )
+    return (
+        f"{_table(headers, rows)}\n\n"
+        f"{THRESHOLDS}\n\n"
+        f"For comparison with other tools, accuracy at logit 0 (unweighted) and area under the ROC curve: {scores}. "
+        "Neither ranks triggers."
+    )
+
+
+def _differences(evaluation: Evaluation) -> str:
+    if not evaluation.differences:
+        return "There is only one model: nothing to compare."
+    rows = [
+        [
+            target_text(found.target),
+            f"{NAMES[found.model]} − {NAMES[found.reference]}",
+            estimate_text(found.signal_efficiency),
+            estimate_text(found.signal_efficiency_test_only),
+            _verdict(found),
+        ]
+        for found in evaluation.differences
+    ]
+    headers = [
+        "at",
+        "difference",
+        "value and interval",
+        "test statistics only",
+        f"reading at {100 * evaluation.level:.0f} %",
+    ]
+    return (
+        f"Paired: on the same test events, with thresholds from the same validation events.\n\n{_table(headers, rows)}"
+    )
+
+
+def _verdict(found: Difference) -> str:
+    interval = found.signal_efficiency
+    if interval.low <= 0 <= interval.high:
+        return "not told apart"
+    return f"{NAMES[found.model]} is {'higher' if interval.value > 0 else 'lower'}"
+
+
+def _network(run: Run) -> str:
+    layers = list(run.architecture.get("layers", []))
+    if "input" in run.architecture:
+        layers.insert(0, {"kind": "input", **run.architecture["input"]})
+    rows = []
+    for number, layer in enumerate(layers):
+        bits = [f"{_words(key)} {_plain(value)}" for key, value in layer.items() if "bits" in key and value is not None]
+        rest = [
+            f"{_words(key)} {_plain(value)}"
+            for key, value in layer.items()
+            if key != "kind" and "bits" not in key and value is not None
+        ]
+        rows.append([str(number), f"{layer.get('kind')}", ", ".join(rest), ", ".join(bits)])
+    cost = [[_words(key), _plain(value)] for key, value in run.trained.get("cost", {}).items()]
+    choices = ", ".join(f"{key} = {_plain(value)}" for key, value in run.architecture.get("choices", {}).items())
+    parts = [
+        f"Trial `{run.trial}`" + (f", choices: {choices}." if choices else "; the study leaves no choices."),
+        _table(["", "layer", "settings", "number formats"], rows),
+        "Number formats are QKeras' (bits, integer): the sign counts in bits, not in integer.",
+    ]
+    if cost:
+        parts.append(_table(["cost", ""], cost))
+        parts.append("EBOPs: bits of the input × bits of the weight, summed over the products of the trained network.")
+    return "\n\n".join(parts)
+
+
+def _data(run: Run) -> str:
+    counts = run.dataset.get("events", {})
+    rows = [[split, *(f"{counts[split].get(kind, 0):,}" for kind in ("signal", "background"))] for split in counts]
+    rate = run.dataset.get("rate_khz")
+    facts = [
+        f"Task `{run.dataset.get('task')}`; inputs of shape {_plain(run.dataset.get('input_shape'))}; "
+        + (f"all background together comes at {rate:,g} kHz." if rate else "there is no rate.")
+    ]
+    parts = [*facts, _table(["split", "signal", "background"], rows)]
+    metadata = run.dataset.get("metadata", {})
+    if metadata:
+        parts.append(
+            _table(["how it came to be", ""], [[_words(key), _plain(value)] for key, value in metadata.items()])
+        )
+    parts.append(f"SHA-256 of the data set: `{run.dataset.get('sha256')}`")
+    return "\n\n".join(parts)
+
+
+def _training(run: Run) -> str:
+    rows = []
+    wall = run.trained.get("wall_s", {})
+    for model, history in run.histories.items():
+        loss, validation = history.get("loss", []), history.get("val_loss", [])
+        tuned = sum(phase == "fine_tune" for phase in history.get("phase", []))
+        best = (
+            f"{min(validation):.5g} in epoch {validation.index(min(validation)) + 1}" if validation else "not measured"
+        )
+        rows.append(
+            [
+                NAMES[model],
+                str(len(loss)) + (f", of them {tuned} of fine-tuning" if tuned else ""),
+                best,
+                f"{wall[model]:.1f}" if model in wall else "",
+            ]
+        )
+    headers = ["model", "epochs", "lowest validation loss", "seconds"]
+    seed = run.trained.get("seed")
+    return (_table(headers, rows) if rows else "No history was kept.") + (
+        f"\n\nSeed {seed}." if seed is not None else ""
+    )
+
+
+def _simulation(run: Run) -> str:
+    project = (
+        f"HLS project: `{run.hls_project.relative_to(run.directory).as_posix()}`."
+        if run.hls_project is not None
+        else "No HLS project yet: `fpgaml convert` writes it."
+    )
+    if run.agreement is None:
+        return f"{agreement_text(None)} {project}"
+    keys = ("events", "words", "mismatches", "events_per_s", "wall_s", "build_s", "processes")
+    rows = [[_words(key), _plain(run.agreement[key])] for key in keys if key in run.agreement]
+    return f"{agreement_text(run.agreement)} {project}\n\n{_table(['', ''], rows)}"
+
+
+def _environment(run: Run) -> str:
+    found = run.environment
+    packages = ", ".join(f"{name} {version}" for name, version in found.get("packages", {}).items())
+    machine = ", ".join(f"{_words(key)} {_plain(value)}" for key, value in found.get("machine", {}).items())
+    return (
+        f"fpgaml {found.get('fpgaml')}, Python {found.get('python')}; {packages}.\n\nMachine: {machine}.\n\n"
+        f"Seed {found.get('seed')}. Reproduce with\n\n```\n{found.get('command')}\n```"
+    )
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(headers), ["---"] * len(headers), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
+
+
+def _words(key: str) -> str:
+    """A JSON key as words; a unit at its end goes into brackets."""
+    for unit, shown in (
+        ("_per_s", " per second"),
+        ("_khz", " [kHz]"),
+        ("_gev", " [GeV]"),
+        ("_gib", " [GiB]"),
+        ("_s", " [s]"),
+    ):
+        if key.endswith(unit):
+            return key.removesuffix(unit).replace("_", " ") + shown
+    return key.replace("_", " ")
+
+
+def _plain(value: Any) -> str:
+    """A JSON value for people; what is long is cut, because the JSON files have it whole."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{_words(str(key))} {_plain(item)}" for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        nested = any(isinstance(item, Mapping) for item in value)
+        text = "; ".join(map(_plain, value)) if nested else "(" + ", ".join(map(_plain, value)) + ")"
+    else:
+        text = str(value)
+    return text if len(text) <= 400 else text[:400] + " …"

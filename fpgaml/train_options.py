@@ -1,0 +1,42 @@
+"""How a network is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+
+
+class TrainOptions(pydantic.BaseModel):
+    """The ``train:`` section of a study.
+
+    Parameters
+    ----------
+    epochs : int
+        At most so many; early stopping may end before.
+    batch_size : int
+        Events in a batch.
+    learning_rate : float
+        At the start.
+    schedule : {"constant", "cosine"}
+        Whether the learning rate stays, or falls to zero along a cosine over all epochs.
+    optimizer : str
+        One of Keras' optimizers, by name.
+    patience : int
+        Epochs without a lower validation loss after which training stops.
+    fine_tune_epochs : int
+        At most so many for the folded and quantized model, where there is batch normalisation.
+    seed : int
+        For initial weights, dropout and the order of events.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epochs: Annotated[int, pydantic.Field(ge=1)] = 20
+    batch_size: Annotated[int, pydantic.Field(ge=1)] = 1024
+    learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.001
+    schedule: Literal["constant", "cosine"] = "constant"
+    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
+    patience: Annotated[int, pydantic.Field(ge=1)] = 10
+    fine_tune_epochs: Annotated[int, pydantic.Field(ge=1)] = 5
+    seed: Annotated[int, pydantic.Field(ge=0)] = 1

@@ -1,0 +1,385 @@
+"""The report over output directories that the test writes: complete, incomplete, and wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from fpgaml.curves import performance_curve
+from fpgaml.errors import OutputError
+from fpgaml.evaluation import evaluate
+from fpgaml.events import Events
+from fpgaml.markdown import estimate_text, render
+from fpgaml.metrics import Estimate, choose_working_point
+from fpgaml.report import Report, load_run, summarize, write_report
+from fpgaml.storage import write_json
+
+TRIAL = "3f2a9c41d07e"
+RATES_KHZ = np.array([29_000.0, 1_850.0, 115.0, 11.0])
+
+
+def synthetic_events(*, n_signal, n_background, seed=1):
+    """Trigger-like events: background in four slices of hardness, whose weights span decades, and shared pools."""
+    generator = np.random.default_rng(seed)
+    columns = {"y": [], "split": [], "weights": [], "groups": [], "hardness": []}
+    for split in (1, 2):
+        hard = generator.choice(4, n_background, p=[0.25, 0.25, 0.25, 0.25])
+        per_event = RATES_KHZ / np.bincount(hard, minlength=4)
+        background = generator.gamma(2.0, 0.35, n_background) + np.array([-4.0, -1.0, 1.2, 3.0])[hard]
+        columns["y"].append(np.repeat([1, 0], [n_signal, n_background]))
+        columns["split"].append(np.full(n_signal + n_background, split, np.int8))
+        columns["weights"].append(np.concatenate([np.ones(n_signal), per_event[hard]]))
+        pools = np.concatenate(
+            [generator.integers(0, n_signal, n_signal), generator.integers(0, n_background, n_background)]
+        )
+        columns["groups"].append(pools + split * 10_000_000 + np.repeat([0, 5_000_000], [n_signal, n_background]))
+        columns["hardness"].append(np.concatenate([generator.normal(4.0, 1.5, n_signal), background]))
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    hardness = joined.pop("hardness")
+    return Events(**joined, quantities={"ht_gev": 100 * np.exp(hardness / 4)}), hardness, generator
+
+
+def write_run(directory, *, n_signal=400, n_background=2_000, with_float=True, with_csim=True, mismatches=0, rate=True):
+    """An output directory as the stages leave it."""
+    events, hardness, generator = synthetic_events(n_signal=n_signal, n_background=n_background)
+    if not rate:
+        events = Events(y=events.y, split=events.split)
+    validation, test = events.chosen("validation"), events.chosen("test")
+    logits = {
+        "float": hardness + generator.normal(0, 0.3, len(hardness)),
+        "qkeras": np.round((hardness + generator.normal(0, 0.35, len(hardness))) * 64) / 64,
+    }
+    trial = directory / "trials" / TRIAL
+    trial.mkdir(parents=True)
+    events.save(directory / "events.npz")
+    kept = {name: logits[name] for name in (("float", "qkeras") if with_float else ("qkeras",))}
+    np.savez(
+        trial / "scores.npz",
+        **{f"{name}_validation": column[validation] for name, column in kept.items()},
+        **{f"{name}_test": column[test] for name, column in kept.items()},
+    )
+    (directory / "study.yaml").write_text(yaml.safe_dump({"study": "synthetic", "task": "trigger"}), encoding="utf-8")
+    write_json(
+        directory / "environment.json",
+        {
+            "fpgaml": "0.1.0",
+            "python": "3.11.9",
+            "packages": {"numpy": "2.4.6", "hls4ml": "1.3.0"},
+            "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 7.8, "platform": "Linux"},
+            "seed": 1,
+            "command": "fpgaml run synthetic.yaml --output runs/synthetic",
+        },
+    )
+    kind = "rate_khz" if rate else "background_efficiency"
+    write_json(
+        directory / "dataset.json",
+        {
+            "task": "trigger",
+            "sha256": "ab" * 32,
+            "rate_khz": 30_976.0 if rate else None,
+            "input_shape": [20, 12, 1],
+            "events": {
+                split: {"signal": n_signal, "background": n_background} for split in ("train", "validation", "test")
+            },
+            "targets": [{"kind": kind, "value": value} for value in ((10, 50, 100, 750) if rate else (0.01, 0.1))],
+            "metadata": {"pile_up": 200, "strata": [{"name": "soft", "rate_khz": 29_000.0}], "scale_gev": 41.5},
+        },
+    )
+    write_json(
+        trial / "architecture.json",
+        {
+            "hash": TRIAL,
+            "input_shape": [20, 12, 1],
+            "input": {"bits": [12, 4], "signed": False},
+            "layers": [
+                {"kind": "conv2d", "filters": 4, "kernel_size": [3, 3], "bits": [8, 2], "bias_bits": [12, 4]},
+                {"kind": "relu", "bits": [12, 4]},
+                {"kind": "flatten"},
+                {"kind": "dense", "units": 1, "bits": [8, 2], "bias_bits": None},
+            ],
+            "choices": {"bits": [8, 2]},
+        },
+    )
+    cost = {"parameters": 1_234, "multiply_accumulates": 56_789, "ebops": 1_000_001, "bops": 1_200_000}
+    write_json(
+        trial / "trained.json",
+        {
+            "trial": TRIAL,
+            "seed": 1,
+            "cost": cost,
+            "epochs": {"float": 8, "qkeras": 10},
+            "wall_s": {"float": 8.5, "qkeras": 20.0},
+        },
+    )
+    for name, n_epochs in (("float", 8), ("qkeras", 10)):
+        if name in kept:
+            loss = 0.2 + 0.5 * np.exp(-np.arange(n_epochs) / 3) + generator.normal(0, 0.005, (2, n_epochs))
+            phase = ["train"] * 8 + ["fine_tune"] * (n_epochs - 8)
+            write_json(
+                trial / f"history_{name}.json", {"loss": loss[0].tolist(), "val_loss": loss[1].tolist(), "phase": phase}
+            )
+    if with_csim:
+        (directory / "csim").mkdir()
+        (directory / "hls_projects" / TRIAL).mkdir(parents=True)
+        words = logits["qkeras"][test].copy()
+        words[:mismatches] += 1 / 64
+        np.savez(directory / "csim" / f"{TRIAL}.npz", csim_test=words)
+        first = {"layer": "dense_1", "event": 0, "lsb": 1.0} if mismatches else None
+        n_test = int(test.sum())
+        write_json(
+            directory / "csim" / f"{TRIAL}.json",
+            {
+                "events": n_test,
+                "words": n_test,
+                "mismatches": mismatches,
+                "events_per_s": 15_000.0,
+                "wall_s": 8.3,
+                "processes": 2,
+                "first_difference": first,
+            },
+        )
+    return directory
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory):
+    directory = write_run(tmp_path_factory.mktemp("complete"))
+    return directory, write_report(directory, replicas=50)
+
+
+def first_line(markdown):
+    return next(line for line in markdown.splitlines() if line.startswith("**"))
+
+
+def test_summary_has_what_the_design_asks_for(complete):
+    directory, report = complete
+    summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+    assert summary == report.summary
+    assert summary["study"] == "synthetic"
+    assert summary["task"] == "trigger"
+    assert summary["dataset"] == {"sha256": "ab" * 32, "test_signal": 400, "test_background": 2_000}
+    assert summary["search"] == {"trials": 1, "epochs": 18, "wall_s": 28.5}
+    assert {key: summary["winner"][key] for key in ("trial", "choices", "parameters", "ebops")} == {
+        "trial": TRIAL,
+        "choices": {"bits": [8, 2]},
+        "parameters": 1_234,
+        "ebops": 1_000_001,
+    }
+    assert summary["working_point"] == {"rate_khz": 10.0}
+    assert summary["hls_project"] == f"hls_projects/{TRIAL}"
+    assert {"events": 2_400, "words": 2_400, "mismatches": 0, "events_per_s": 15_000.0}.items() <= summary[
+        "csim"
+    ].items()
+    for model in ("float", "qkeras", "csim"):
+        found = summary["signal_efficiency"][model]
+        assert 0 < found["low"] < found["value"] < found["high"] < 1
+        assert found["achieved_rate_khz_low"] < found["achieved_rate_khz"] < found["achieved_rate_khz_high"]
+    assert summary["signal_efficiency"]["csim"] == summary["signal_efficiency"]["qkeras"]
+    assert summary["csim"]["scores_differing"] == 0
+    assert report.agrees is True
+
+
+def test_numbers_are_those_of_the_files(complete):
+    directory, report = complete
+    with np.load(directory / "events.npz") as events, np.load(directory / "trials" / TRIAL / "scores.npz") as scores:
+        y, split, weights = events["y"], events["split"], events["weights"]
+        background, signal = (y == 0)[split == 1], (y == 1)[split == 2]
+        point = choose_working_point(
+            scores["qkeras_validation"][background],
+            kind="rate_khz",
+            target=10.0,
+            weights=weights[split == 1][background],
+        )
+        passed = scores["qkeras_test"] >= point.threshold
+        found = report.summary["signal_efficiency"]["qkeras"]
+        assert found["threshold"] == point.threshold
+        assert found["value"] == passed[signal].mean()
+        assert found["achieved_rate_khz"] == pytest.approx(weights[split == 2][passed & ~signal].sum(), rel=1e-12)
+
+
+def test_report_begins_with_the_numbers_and_holds_every_section(complete):
+    _, report = complete
+    estimate = report.evaluation.performance("csim").signal_efficiency
+    line = first_line(report.markdown)
+    assert line.startswith("**Signal efficiency at 10 kHz: float twin 0.")
+    assert (
+        f"csim {estimate_text(estimate)}. Firmware and QKeras model agree: 0 of 2,400 words differ over 2,400 events.**"
+        in line
+    )
+    assert report.markdown.index(line) < report.markdown.index("## ")
+    for piece in (
+        "| 750 | csim |",
+        "QKeras − float twin",
+        "csim − QKeras",
+        "| 1 | conv2d | filters 4, kernel size (3, 3) | bits (8, 2), bias bits (12, 4) |",
+        "| 0 | input | signed no | bits (12, 4) |",
+        "| ebops | 1,000,001 |",
+        "| parameters | 1,234 |",
+        "| validation | 400 | 2,000 |",
+        "| scale [GeV] | 41.5 |",
+        "| events per second | 15,000 |",
+        "of them 2 of fine-tuning",
+        "hls4ml 1.3.0",
+        "fpgaml run synthetic.yaml --output runs/synthetic",
+        "Poisson replicas",
+        "not RTL",
+    ):
+        assert piece in report.markdown, piece
+
+
+def test_every_table_is_a_table_and_every_picture_is_there(complete):
+    directory, report = complete
+    for block in report.markdown.split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", report.markdown)
+    assert pictures == [
+        f"figures/{name}.png" for name in ("signal_efficiency", "background_rejection", "training", "scores")
+    ]
+    for picture in pictures:
+        assert (directory / picture).read_bytes().startswith(b"\x89PNG")
+        assert (directory / picture).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    assert {path.name for path in report.figures} == {path.name for path in (directory / "figures").iterdir()}
+
+
+def test_the_same_run_gives_the_same_bytes(complete, tmp_path):
+    again = shutil.copytree(complete[0], tmp_path / "elsewhere")
+    shutil.rmtree(again / "figures")
+    write_report(again, replicas=50)
+    for path in (again / "report.md", again / "summary.json", *(again / "figures").iterdir()):
+        assert path.read_bytes() == (complete[0] / path.relative_to(again)).read_bytes(), path
+
+
+def text_and_summary(directory):
+    """What ``write_report`` would write, without the pictures."""
+    run = load_run(directory)
+    evaluation = evaluate(run.events, run.scores, run.targets, replicas=20)
+    summary = summarize(run, evaluation)
+    return render(run, evaluation, summary, figures=()), summary
+
+
+def test_disagreement_is_loud(tmp_path):
+    directory = write_run(tmp_path / "run", mismatches=3)
+    text, summary = text_and_summary(directory)
+    assert "DISAGREE: 3 of 2,400 words differ" in first_line(text)
+    assert "`dense_1`, in event 0, by 1 LSB" in first_line(text)
+    assert summary["csim"]["mismatches"] == summary["csim"]["scores_differing"] == 3
+    nothing = {"directory": directory, "evaluation": None, "markdown": text, "figures": ()}
+    assert Report(summary=summary, **nothing).agrees is False
+
+
+def test_an_agreement_that_the_scores_contradict_is_doubted(tmp_path):
+    directory = write_run(tmp_path / "run", mismatches=3)
+    path = directory / "csim" / f"{TRIAL}.json"
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"mismatches": 0})
+    text, _ = text_and_summary(directory)
+    assert "csim scores of 3 test events are not the QKeras scores" in text
+
+
+def test_a_run_that_stopped_after_training_is_reported(tmp_path):
+    report = write_report(write_run(tmp_path / "run", with_float=False, with_csim=False), replicas=20)
+    assert report.agrees is None
+    assert report.summary["csim"] is None
+    assert report.summary["hls_project"] is None
+    assert report.summary["signal_efficiency"]["float"] is None
+    assert report.summary["signal_efficiency"]["csim"] is None
+    assert "`fpgaml csim` does it" in first_line(report.markdown)
+    assert "No float twin was trained" in report.markdown
+    assert "`fpgaml convert` writes it" in report.markdown
+    assert "nothing to compare" in report.markdown
+
+
+def test_a_task_without_rate_is_judged_by_background_efficiency(tmp_path):
+    text, summary = text_and_summary(write_run(tmp_path / "run", rate=False))
+    assert summary["working_point"] == {"background_efficiency": 0.01}
+    assert summary["signal_efficiency"]["qkeras"]["achieved_background_efficiency"] <= 0.02
+    assert "Signal efficiency at background efficiency 0.01" in first_line(text)
+    assert "kHz" not in text.split("## Figures")[0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        ("study.yaml", "fpgaml train"),
+        ("environment.json", "fpgaml train"),
+        ("dataset.json", "fpgaml train"),
+        ("events.npz", "fpgaml train"),
+        ("trials", "fpgaml train"),
+        (f"trials/{TRIAL}/scores.npz", "fpgaml train"),
+        (f"trials/{TRIAL}/architecture.json", "fpgaml train"),
+        (f"csim/{TRIAL}.npz", "fpgaml csim"),
+        (f"csim/{TRIAL}.json", "fpgaml csim"),
+    ],
+)
+def test_a_missing_stage_is_named_with_its_command(complete, tmp_path, missing, command):
+    directory = shutil.copytree(complete[0], tmp_path / "run")
+    gone = directory / missing
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(OutputError) as raised:
+        load_run(directory)
+    assert str(gone) in str(raised.value)
+    assert command in str(raised.value)
+
+
+def test_files_that_do_not_belong_together_are_refused(complete, tmp_path):
+    directory = shutil.copytree(complete[0], tmp_path / "run")
+    np.savez(directory / "csim" / f"{TRIAL}.npz", csim_test=np.zeros(7))
+    with pytest.raises(OutputError, match=r"needs csim_test of shape \(2400,\), found csim_test \(7,\)"):
+        load_run(directory)
+    np.savez(directory / "trials" / TRIAL / "scores.npz", qkeras_validation=np.zeros(3), qkeras_test=np.zeros(2_400))
+    with pytest.raises(OutputError, match=r"qkeras_validation has shape \(3,\), events.npz 2400 such events"):
+        load_run(directory)
+
+
+def test_no_such_directory_and_no_such_trial(complete, tmp_path):
+    with pytest.raises(OutputError, match="no such directory"):
+        load_run(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match=f"no trained trial '3f2a'.*Allowed: {TRIAL}"):
+        load_run(complete[0], trial="3f2a")
+    directory = shutil.copytree(complete[0], tmp_path / "run")
+    shutil.copytree(directory / "trials" / TRIAL, directory / "trials" / "another")
+    with pytest.raises(OutputError, match=f"2 trained trials, name one: {TRIAL}, another"):
+        load_run(directory)
+    assert load_run(directory, trial=TRIAL).trial == TRIAL
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("dataset.json", "[]", "must hold a JSON object, found list"),
+        ("dataset.json", '{"targets": [{"kind": "rate", "value": 1}]}', "`targets` must be a list"),
+        ("dataset.json", '{"targets": []}', "`targets` is empty"),
+        ("study.yaml", "a: [", "cannot be read as YAML"),
+        ("events.npz", "no archive", "cannot be read as npz"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(complete, tmp_path, name, content, message):
+    directory = shutil.copytree(complete[0], tmp_path / "run")
+    (directory / name).write_text(content, encoding="utf-8")
+    with pytest.raises(OutputError, match=message):
+        load_run(directory)
+
+
+def test_a_limit_is_shown_as_a_limit():
+    assert estimate_text(Estimate(float("nan"), 5432.1, float("nan")), digits=0) == "> 5432"
+    assert estimate_text(Estimate(0.5, 0.4, 0.6), digits=2) == "0.50 (0.40 to 0.60)"
+
+
+def test_curves_in_the_evaluation_are_those_of_the_test_events(complete):
+    directory, report = complete
+    run = load_run(directory)
+    tested = run.events.chosen("test")
+    expected = performance_curve(
+        run.scores["float"].test,
+        run.events.y[tested],
+        kind="rate_khz",
+        weights=run.events.weights[tested],
+        groups=run.events.groups[tested],
+    )
+    np.testing.assert_array_equal(report.evaluation.curves["float"].signal_efficiency, expected.signal_efficiency)
+    np.testing.assert_array_equal(report.evaluation.curves["float"].background, expected.background)
