@@ -8,80 +8,130 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from fpgaml import __version__
 from fpgaml.errors import FpgamlError, StudyError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-INTERRUPTED = 130
+DESCRIPTION = "From data to firmware that keeps the signal efficiency."
+EXIT_CODES = (
+    "exit codes: 0 done, and every check held; 1 a check failed, such as a word of the C simulation that differs; 2 "
+    "the input is wrong; 70 a bug of fpgaml; 130 interrupted (Ctrl-C), 143 terminated. What was finished is kept, and "
+    "the same command goes on from there."
+)
+BUG = 70
+AGAIN_S = 0.5
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0 if all went well, 1 if a check failed, 2 if the input was wrong."""
+    """Run a command; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose > 1 else logging.INFO if options.verbose else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s",
-    )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not hasattr(options, "call"):
+        parser.print_help(sys.stderr)
+        return 2
+    _start_logging(options.verbose)
+    with _signals() as received:
+        try:
+            return int(options.call(options))
+        except (FpgamlError, OSError, MemoryError, KeyboardInterrupt) as error:
+            return _explain(error, received)
+        except Exception as error:  # noqa: BLE001  nothing is lost: it is told, or logged with its traceback
+            if received:  # an interrupted library may raise anything
+                return _explain(error, received)
+            _log.exception("this is a bug of fpgaml")
+            return BUG
+
+
+def _explain(error: BaseException, received: Sequence[int]) -> int:
+    """Say on stderr what happened; returns the exit code."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if received or isinstance(error, KeyboardInterrupt):
+        _log.debug("interrupted", exc_info=error)
+        _complain("interrupted. What was finished is kept: the same command goes on from there")
+        return 128 + (received[0] if received else signal.SIGINT)
+    _complain(str(error) or type(error).__name__)
+    return error.exit_code if isinstance(error, FpgamlError) else FpgamlError.exit_code
+
+
+def _complain(message: str) -> None:
+    print(f"fpgaml: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Turn Ctrl-C and a batch system's SIGTERM into KeyboardInterrupt; gives the list of those that came.
+
+    Some libraries swallow it (pyarrow does, while it imports pandas), so it is raised again every ``AGAIN_S`` seconds
+    until it arrives.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            received.append(number)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        return int(options.call(options))
-    except FpgamlError as error:
-        print(f"fpgaml: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("fpgaml: interrupted. What was finished is kept: the same command goes on from there", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        yield received
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start_logging(verbosity: int) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbosity > 1 else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    if verbosity:
+        logging.getLogger("fpgaml").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fpgaml", description="From data to firmware that keeps the signal efficiency."
-    )
+    parser = argparse.ArgumentParser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"fpgaml {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
-    def command(
-        name: str, call: Any, text: str, *, study: bool = False, output: bool = False
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+    def command(name: str, call: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.set_defaults(call=call)
         added.add_argument("--json", action="store_true", help="print the result as JSON")
-        if study:
-            added.add_argument("study", type=Path, metavar="STUDY", help="a study file (YAML)")
-        if output:
-            added.add_argument(
-                "--output", type=Path, required=True, metavar="DIR", help="what the run knows is kept here"
-            )
-            added.add_argument(
-                "--choose",
-                action="append",
-                default=[],
-                metavar="NAME=VALUE",
-                help="a value (YAML) for a choice of the study; may be repeated",
-            )
-        if not study:
-            added.add_argument("output", type=Path, metavar="DIR", help="the --output directory of a run")
         return added
 
-    command("run", _run, "do the whole way: data, training, conversion, csim, report", study=True, output=True)
-    command("data", _data, "make or read the data set of a study, and say what is in it", study=True)
-    command("train", _train, "make or read the data and train the network and its float twin", study=True, output=True)
-    command("convert", _convert, "write the HLS project of a trained network")
-    command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")
-    command("report", _report, "write summary.json, report.md and the figures")
-    doctor = commands.add_parser("doctor", help="say what is installed, what is missing, and what to do about it")
-    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
-    doctor.set_defaults(call=_doctor)
+    def study(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added.add_argument("study", type=Path, metavar="STUDY", help="a study file (YAML)")
+        return added
+
+    def study_and_output(added: argparse.ArgumentParser) -> None:
+        study(added).add_argument("--output", type=Path, required=True, metavar="DIR", help="where the run is kept")
+        text = "a value (YAML) for a choice of the study; may be repeated"
+        added.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE", help=text)
+
+    def run(added: argparse.ArgumentParser) -> None:
+        added.add_argument("output", type=Path, metavar="DIR", help="the --output directory of a run")
+
+    study_and_output(command("run", _run, "do the whole way: data, training, conversion, csim, report"))
+    study(command("data", _data, "make or read the data set of a study, and say what is in it"))
+    study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
+    run(command("convert", _convert, "write the HLS project of a trained network"))
+    run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model"))
+    run(command("report", _report, "write summary.json, report.md and the figures"))
+    command("doctor", _doctor, "say what is installed, what is missing, and what to do about it")
     return parser
 
 
@@ -89,9 +139,9 @@ def _run(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import run
     from fpgaml.study import Study
 
-    study = Study.load(options.study)
+    study, values = Study.load(options.study), _values(options)
     with _progress() as progress:
-        report = run(study, options.output, values=_values(options), command=_command(options), progress=progress)
+        report = run(study, options.output, values=values, command=_command(options), progress=progress)
     return _show(options, report.summary, report.markdown)
 
 
@@ -114,33 +164,30 @@ def _data(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import train_stage
-    from fpgaml.report import write_report
     from fpgaml.study import Study
 
-    study = Study.load(options.study)
+    study, values = Study.load(options.study), _values(options)
     with _progress() as progress:
-        train_stage(study, options.output, values=_values(options), command=_command(options), progress=progress)
-    report = write_report(options.output)
+        report = train_stage(study, options.output, values=values, command=_command(options), progress=progress)
     return _show(options, report.summary, report.markdown)
 
 
 def _convert(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import convert_stage
 
-    project = convert_stage(options.output)
+    with _progress() as progress:
+        project = convert_stage(options.output, progress=progress)
     return _show(options, {"hls_project": str(project.directory), "layers": project.effective}, str(project.directory))
 
 
 def _csim(options: argparse.Namespace) -> int:
-    from fpgaml.pipeline import csim_stage
-    from fpgaml.storage import read_json
+    from fpgaml.pipeline import check_agreement, csim_stage
 
     with _progress() as progress:
-        agrees = csim_stage(options.output, progress=progress)
-    (found,) = [read_json(path) for path in sorted((options.output / "csim").glob("*.json"))]
-    text = f"{found['mismatches']} of {found['words']} words differ over {found['events']} events"
-    _show(options, found, text if agrees else f"{text}; first: {found['first_difference']}")
-    return 0 if agrees else 1
+        found = csim_stage(options.output, progress=progress)
+    _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
+    check_agreement(found, options.output)
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -155,32 +202,46 @@ def _doctor(options: argparse.Namespace) -> int:
 
     findings = examine()
     if options.json:
-        print(to_json(findings))
+        _print(to_json(findings))
     else:
         from rich.console import Console
 
-        Console().print(table(findings))
+        console = Console()
+        with console.capture() as shown:
+            console.print(table(findings))
+        _print(shown.get())
     return exit_code(findings)
 
 
 def _show(options: argparse.Namespace, value: Any, text: str) -> int:
-    print(json.dumps(value, indent=2) if options.json else text)
+    _print(json.dumps(value, indent=2, allow_nan=False) if options.json else text)
     return 0
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except (
+        BrokenPipeError
+    ):  # the reader of stdout has left, as `head` does; nothing may be flushed there at exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _values(options: argparse.Namespace) -> dict[str, Any] | None:
     """The values given with ``--choose``; None if there are none."""
-    import yaml
+    from fpgaml.yaml_source import parse_value
 
-    values = {}
+    values: dict[str, Any] = {}
     for choice in options.choose:
         name, equals, text = choice.partition("=")
         if not equals:
             raise StudyError(f"--choose {choice}: should be NAME=VALUE, such as --choose 'bits=[8, 4]'")
+        if name in values:
+            raise StudyError(f"--choose {choice}: {name} has a value already")
         try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise StudyError(f"--choose {choice}: {text!r} is no YAML value") from error
+            values[name] = parse_value(text)
+        except StudyError as error:
+            raise StudyError(f"--choose {choice}: {error}") from error
     return values or None
 
 

@@ -1,14 +1,40 @@
-"""What a run ran on: versions, machine, command."""
+"""What a run runs on: versions, machine, command; and TensorFlow, loaded without its noise."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import platform
+import sys
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("tensorflow", "keras", "qkeras-v3", "hls4ml", "keras-tuner", "numpy", "scipy", "pythia8mc")
+
+_log = logging.getLogger(__name__)
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow, which takes seconds, and keep from stderr what its C++ parts always write there.
+
+    These lines come before TensorFlow reads ``TF_CPP_MIN_LOG_LEVEL``, so stderr itself is caught, for this import only.
+    What was caught is logged, at level DEBUG. Python's own ``sys.stderr`` goes on as before.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as caught, open(os.dup(2), "w", encoding="utf-8") as stderr:  # noqa: PTH123  a descriptor
+        try:
+            os.dup2(caught.fileno(), 2)
+            with contextlib.redirect_stderr(stderr):
+                import tensorflow as tf  # noqa: F401
+        finally:
+            os.dup2(stderr.fileno(), 2)
+        caught.seek(0)
+        _log.debug("TensorFlow: %s", caught.read().decode(errors="replace"))
 
 
 def describe_environment(*, seed: int, command: str) -> dict[str, Any]:

@@ -1,26 +1,31 @@
 """The whole way from a study to a report, stage by stage, in one output directory.
 
-Every stage writes what it has made when it is whole, and does nothing where that is there already: after an interruption the same
-command goes on where it stopped.
+Every stage writes what it has made when it is whole, and does nothing where that is there already: after an
+interruption the same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import itertools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fpgaml.backends import get_backend
 from fpgaml.convert import MANIFEST, HLSProject, convert
 from fpgaml.csim import compare
 from fpgaml.dataset import SPLITS, Dataset
-from fpgaml.environment import describe_environment
+from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError
 from fpgaml.events import Events
 from fpgaml.report import Report, write_report
+from fpgaml.run_directory import STUDY, working_in
 from fpgaml.storage import atomic_path, read_json, write_json, write_text
 from fpgaml.study import Point, Study
 from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
@@ -59,12 +64,15 @@ def run(
     FpgamlError
         As the stages raise it. ``AgreementError``, after the report is written, if a word of the C simulation differs.
     """
-    train_stage(study, output, values=values, command=command, progress=progress)
-    convert_stage(output)
-    agrees = csim_stage(output, progress=progress)
-    report = write_report(output)
-    if not agrees:
-        raise AgreementError(f"C simulation and model disagree: see {output}/report.md")
+    point = _point(study, values)
+    get_backend(point.hardware.backend).simulation_version()  # no compiler: say so now, not after hours of training
+    with working_in(output, make=True):
+        dataset = _train(study, point, output, command, progress)
+        _convert(study, point, output, progress)
+        found = _csim(study, point, output, dataset, progress)
+        with _shown(progress, "report"):
+            report = write_report(output)
+    check_agreement(found, output)
     return report
 
 
@@ -75,35 +83,19 @@ def train_stage(
     values: Mapping[str, Any] | None = None,
     command: str = "",
     progress: Progress | None = None,
-) -> None:
-    """Make or read the data, train the float twin and the quantized network, and keep the scores of both.
+) -> Report:
+    """Make or read the data, train the float twin and the quantized network, keep their scores, and report on them.
 
-    Raises
-    ------
-    OutputError
-        ``output`` cannot be written, or holds something else.
+    Parameters and errors are those of ``run``.
     """
     point = _point(study, values)
-    _open_output(study, output)
-    dataset = study.task.load(study.data, progress=progress)
-    _describe_run(study, point, dataset, output, command)
-    trial = output / "trials" / point.architecture.hash
-    twin = FloatTwin.load(trial)
-    if twin is None:
-        twin = train_float_twin(point.architecture, dataset, point.train, progress=progress)
-        twin.save(trial)
-    if not (trial / "trained.json").exists():
-        train(point.architecture, dataset, point.train, progress=progress).save(trial)
-    if not (trial / "scores.npz").exists():
-        trained = TrainedModel.load(trial)
-        parts = {split: dataset.part(split).x for split in ("validation", "test")}
-        scores = {f"float_{split}": twin.predict(x)[:, 0] for split, x in parts.items()}
-        scores |= {f"qkeras_{split}": trained.predict(x)[:, 0] for split, x in parts.items()}
-        with atomic_path(trial / "scores.npz") as fresh:
-            np.savez(fresh, **scores)  # type: ignore[arg-type]  # numpy's stubs miss plain keyword arrays
+    with working_in(output, make=True):
+        _train(study, point, output, command, progress)
+        with _shown(progress, "report"):
+            return write_report(output)
 
 
-def convert_stage(output: Path) -> HLSProject:
+def convert_stage(output: Path, *, progress: Progress | None = None) -> HLSProject:
     """Write the HLS project of the trained network.
 
     Raises
@@ -111,80 +103,36 @@ def convert_stage(output: Path) -> HLSProject:
     OutputError
         Nothing has been trained.
     """
-    study, trial = _opened(output)
-    project = output / "hls_projects" / trial.name
-    if (project / MANIFEST).exists():
-        return HLSProject.load(project)
-    trained = TrainedModel.load(trial)
-    hardware = study.point(trained.architecture.choices).hardware
-    return convert(trained, hardware, project, name=re.sub(r"\W", "_", study.name))
+    study, point = _opened(output)
+    with working_in(output):
+        return _convert(study, point, output, progress)
 
 
-def csim_stage(output: Path, *, progress: Progress | None = None) -> bool:
-    """Simulate the HLS project over all test events and compare it with the model; true if every word agrees.
+def csim_stage(output: Path, *, progress: Progress | None = None) -> Mapping[str, Any]:
+    """Simulate the HLS project over all test events and compare it with the model, word for word.
+
+    Returns what ``csim/<trial>.json`` holds.
 
     Raises
     ------
     OutputError
         Nothing has been converted.
     """
-    study, trial = _opened(output)
-    project = HLSProject.load(output / "hls_projects" / trial.name)
-    scores, agreement = output / "csim" / f"{trial.name}.npz", output / "csim" / f"{trial.name}.json"
-    if not agreement.exists():
-        test = study.task.load(study.data, progress=progress).part("test")
-        found = compare(project, TrainedModel.load(trial), test.x, progress=progress)
-        _log.info("csim: %s", found)
-        with atomic_path(scores) as fresh:
-            np.savez(fresh, csim_test=found.simulation.scores[:, 0])
-        write_json(agreement, found.to_json())
-    return bool(read_json(agreement)["mismatches"] == 0)
+    study, point = _opened(output)
+    get_backend(point.hardware.backend).simulation_version()
+    with working_in(output):
+        return _csim(study, point, output, None, progress)
 
 
-def _point(study: Study, values: Mapping[str, Any] | None) -> Point:
-    """The one network to train."""
-    if values is None and len(study.trials) == 1:
-        values = study.trials[0]
-    if study.names and values is None:
-        raise StudyError(
-            f"{study.source.path}: has choices ({', '.join(study.names)}), and this version trains one network at a time. "
-            "Give every choice a value with --choose name=value"
+def check_agreement(found: Mapping[str, Any], output: Path) -> None:
+    """Raise AgreementError, with the place of the first difference, unless csim and model agree on every word."""
+    if found["mismatches"]:
+        first = found["first_difference"]
+        raise AgreementError(
+            f"{output}: C simulation and model differ in {found['mismatches']} of {found['words']} words. The first is "
+            f"in test event {first['event']}, where layer {first['layer']} is the first that differs, by "
+            f"{first['lsb']:g} LSB. Has the project been changed since its conversion?"
         )
-    return study.point(values)
-
-
-def _open_output(study: Study, output: Path) -> None:
-    """Make ``output`` the directory of this study, unless it is already, or is that of another."""
-    written, resolved = output / "study.yaml", study.dump()
-    if written.exists():
-        if written.read_text(encoding="utf-8") != resolved:
-            raise OutputError(
-                f"{output}: holds the run of another study, or of another version of {study.name!r}: study.yaml in it differs. "
-                "Choose another --output, or remove that one"
-            )
-        return
-    if output.is_dir() and any(output.iterdir()):
-        raise OutputError(f"{output}: is not empty, and no study has been run in it. Choose another --output")
-    write_text(written, resolved)
-
-
-def _opened(output: Path) -> tuple[Study, Path]:
-    """The study of a run and the directory of its trained network."""
-    if not (output / "study.yaml").exists():
-        raise OutputError(f"{output}: holds no run. `fpgaml train STUDY --output {output}` begins one")
-    trained = sorted(output.glob("trials/*/trained.json"))
-    if not trained:
-        raise OutputError(f"{output}: nothing has been trained. `fpgaml train STUDY --output {output}` does")
-    return Study.load(output / "study.yaml"), trained[0].parent
-
-
-def _describe_run(study: Study, point: Point, dataset: Dataset, output: Path, command: str) -> None:
-    """Write what the report needs to know of the data and the machine."""
-    if (output / "dataset.json").exists():
-        return
-    write_json(output / "environment.json", describe_environment(seed=point.train.seed, command=command))
-    Events.of(dataset).save(output / "events.npz")
-    write_json(output / "dataset.json", describe_dataset(study, dataset))
 
 
 def describe_dataset(study: Study, dataset: Dataset) -> dict[str, Any]:
@@ -205,3 +153,150 @@ def describe_dataset(study: Study, dataset: Dataset) -> dict[str, Any]:
         "targets": [{"kind": target.kind, "value": target.value} for target in study.task.targets(study.data)],
         "metadata": dict(dataset.metadata),
     }
+
+
+def _train(study: Study, point: Point, output: Path, command: str, progress: Progress | None) -> Dataset:
+    _check_owner(study, point, output)
+    _log.info("data")
+    dataset = study.task.load(study.data, progress=progress)
+    described = describe_dataset(study, dataset)
+    _check_dataset(described, output)
+    if not (output / STUDY).exists():
+        write_text(output / STUDY, study.dump(point.architecture.choices))
+    if not (output / "dataset.json").exists():
+        write_json(output / "environment.json", describe_environment(seed=point.train.seed, command=command))
+        Events.of(dataset).save(output / "events.npz")
+        write_json(output / "dataset.json", described)
+    trial = _trial(point, output)
+    if all((trial / name).exists() for name in ("float.json", "trained.json", "scores.npz")):
+        return dataset
+    _log.info("training")
+    load_tensorflow()
+    twin = FloatTwin.load(trial)
+    if twin is None:
+        twin = train_float_twin(point.architecture, dataset, point.train, progress=progress)
+        twin.save(trial)
+    if (trial / "trained.json").exists():
+        trained = TrainedModel.load(trial)
+    else:
+        trained = train(point.architecture, dataset, point.train, progress=progress)
+        trained.save(trial)
+    parts = {split: dataset.part(split).x for split in ("validation", "test")}
+    scores = {f"float_{split}": twin.predict(x)[:, 0] for split, x in parts.items()}
+    scores |= {f"qkeras_{split}": trained.predict(x)[:, 0] for split, x in parts.items()}
+    _save_arrays(trial / "scores.npz", scores)
+    return dataset
+
+
+def _convert(study: Study, point: Point, output: Path, progress: Progress | None) -> HLSProject:
+    trial, project = _trial(point, output), _project(point, output)
+    if not (trial / "trained.json").exists():
+        raise OutputError(f"{output}: nothing has been trained. `fpgaml train STUDY --output {output}` does")
+    if (project / MANIFEST).exists():
+        return HLSProject.load(project)
+    with _shown(progress, "HLS project"):
+        load_tensorflow()
+        # A suffix, because the study may be called like a word of C++.
+        name = re.sub(r"\W", "_", f"{study.name}_network")
+        return convert(TrainedModel.load(trial), point.hardware, project, name=name)
+
+
+def _csim(
+    study: Study, point: Point, output: Path, dataset: Dataset | None, progress: Progress | None
+) -> Mapping[str, Any]:
+    trial, directory = _trial(point, output), _project(point, output)
+    if not (directory / MANIFEST).exists():
+        raise OutputError(f"{output}: nothing has been converted. `fpgaml convert {output}` does")
+    project = HLSProject.load(directory)
+    agreement, digest = output / "csim" / f"{trial.name}.json", _digest(project)
+    if agreement.exists():
+        found: Mapping[str, Any] = read_json(agreement)
+        if found.get("project_sha256") == digest:
+            return found
+    if dataset is None:
+        dataset = study.task.load(study.data, progress=progress)
+        _check_dataset(describe_dataset(study, dataset), output)
+    _log.info("csim")
+    load_tensorflow()
+    compared = compare(project, TrainedModel.load(trial), dataset.part("test").x, progress=progress)
+    _log.info("csim: %s", compared)
+    found = {**compared.to_json(), "project_sha256": digest}
+    _save_arrays(agreement.with_suffix(".npz"), {"csim_test": compared.simulation.scores[:, 0]})
+    write_json(agreement, found)
+    return found
+
+
+def _point(study: Study, values: Mapping[str, Any] | None) -> Point:
+    """The one network to train."""
+    if values is None:
+        points = list(itertools.islice(study.grid(), 2))
+        if len(points) > 1:
+            raise StudyError(
+                f"{study.source.path}: has choices ({', '.join(study.names)}), and this version trains one network at "
+                "a time. Give every choice a value with --choose NAME=VALUE"
+            )
+        values = points[0]
+    return study.point(values)
+
+
+def _trial(point: Point, output: Path) -> Path:
+    return output / "trials" / point.architecture.hash
+
+
+def _project(point: Point, output: Path) -> Path:
+    return output / "hls_projects" / point.architecture.hash
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    with atomic_path(path) as fresh:
+        np.savez(fresh, **arrays)
+
+
+def _digest(project: HLSProject) -> str:
+    """Hash of the files that are simulated: someone may have edited them since the conversion."""
+    digest = hashlib.sha256()
+    for path in get_backend(project.hardware.backend).simulation_files(project.directory):
+        digest.update(f"{path.relative_to(project.directory)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _check_owner(study: Study, point: Point, output: Path) -> None:
+    """``output`` is empty, or is the directory of this network of this study."""
+    written = output / STUDY
+    if not written.exists():
+        if any(output.iterdir()):
+            raise OutputError(f"{output}: is not empty, and no study has been run in it. Choose another --output")
+    elif written.read_text(encoding="utf-8") != study.dump(point.architecture.choices):
+        raise OutputError(
+            f"{output}: holds the run of another study, or of {study.name!r} with other options or choices: its "
+            f"{STUDY} differs. Choose another --output, or remove that one"
+        )
+
+
+def _check_dataset(described: Mapping[str, Any], output: Path) -> None:
+    """The data of a run do not change while it runs."""
+    written = output / "dataset.json"
+    if written.exists() and read_json(written)["sha256"] != described["sha256"]:
+        raise OutputError(
+            f"{output}: was begun with other data: the data set has changed since. Choose another --output, or remove "
+            "that one"
+        )
+
+
+def _opened(output: Path) -> tuple[Study, Point]:
+    """The study of a run and the network that it has."""
+    if not (output / STUDY).exists():
+        raise OutputError(f"{output}: holds no run. `fpgaml train STUDY --output {output}` begins one")
+    study = Study.load(output / STUDY)
+    return study, _point(study, None)
+
+
+@contextlib.contextmanager
+def _shown(progress: Progress | None, name: str) -> Iterator[None]:
+    """Show a piece of work whose length is not known."""
+    _log.info("%s", name)
+    shown = progress.add_task(name, total=None) if progress else None
+    yield
+    if progress and shown is not None:
+        progress.update(shown, total=1, completed=1)

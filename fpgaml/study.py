@@ -6,13 +6,13 @@ Everything is checked before any work starts; an error names the file, the line 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import pydantic
 import yaml
 
 from fpgaml.architecture import Architecture, InputFormat
@@ -21,12 +21,15 @@ from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
-from fpgaml.yaml_source import Place, YamlSource, read_yaml
+from fpgaml.yaml_source import Place, YamlSource, checked, found_text, path_text, read_yaml
 
 SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "hardware")
 REQUIRED = ("study", "task", "input", "layers")
-Model = TypeVar("Model", bound=pydantic.BaseModel)
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]*")
+"""What a study may be called: its HLS project is named after it."""
+
+REFERENCE = re.compile(r"\$\w+")
 CHOSEN = ("input", "layers", "train", "hardware")
 """Sections in which ``$name`` stands for a chosen value."""
 
@@ -98,13 +101,17 @@ class Study:
             if key not in source.value:
                 raise StudyError(f"{path}: {key}: missing; a study needs {', '.join(REQUIRED)}")
         name = source.value["study"]
-        if not isinstance(name, str):
-            raise StudyError(f"{source.where(('study',))}: study: should be a name, found {name!r}")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            allowed = "a letter, then letters, digits, spaces, _ . or -"
+            raise StudyError(
+                f"{source.where(('study',))}: study: should be a name ({allowed}), found {found_text(name)}"
+            )
         task, data = _task(source)
         choices, trials = _choices(source)
         study = cls(name, task, data, choices, trials, source)
         for values in study._probes():
             study.point(values)
+        study._check_used()
         return study
 
     @cached_property
@@ -123,22 +130,26 @@ class Study:
             The network cannot be exact.
         """
         values = dict(values or {})
-        for name in values:
-            if name not in self.names:
-                raise StudyError(f"{self.source.path}: unknown choice {name!r}; {did_you_mean(name, self.names)}")
-        missing = [name for name in self.names if name not in values]
-        if missing:
-            raise StudyError(
-                f"{self.source.path}: no value for the choice {missing[0]!r}; allowed: {self.choices.get(missing[0])}"
-            )
+        self._check_values(values)
         resolved = {key: _resolve(self.source, (key,), self.source.value.get(key), values) for key in CHOSEN}
-        train = _checked(TrainOptions, resolved["train"] or {}, self.source, ("train",))
-        hardware = _checked(Hardware, resolved["hardware"] or {}, self.source, ("hardware",))
-        inputs = _checked(InputFormat, resolved["input"], self.source, ("input",))
+        try:
+            return self._point(resolved, values)
+        except FpgamlError as error:
+            if not values:
+                raise
+            chosen = ", ".join(f"{name}: {value}" for name, value in values.items())
+            raise type(error)(f"{error} (with {chosen})") from error
+
+    def _point(self, resolved: Mapping[str, Any], values: Mapping[str, Any]) -> Point:
+        source = self.source
+        train = checked(TrainOptions, resolved["train"] or {}, source, ("train",))
+        hardware = checked(Hardware, resolved["hardware"] or {}, source, ("hardware",))
+        inputs = checked(InputFormat, resolved["input"], source, ("input",))
         if not isinstance(resolved["layers"], list):
-            raise StudyError(f"{self.source.where(('layers',))}: layers: should be a list of layers")
-        kept = [(place, entry) for place, entry in enumerate(resolved["layers"]) if entry is not None]
-        layers = tuple(_layer(self.source, place, entry) for place, entry in kept)
+            found = found_text(resolved["layers"])
+            raise StudyError(f"{source.where(('layers',))}: layers: should be a list of layers, found {found}")
+        kept = [(position, entry) for position, entry in enumerate(resolved["layers"]) if entry is not None]
+        layers = tuple(_layer(source, position, entry) for position, entry in kept)
         try:
             architecture = Architecture(self.task.input_shape(self.data), inputs, layers, values)
             architecture.check_hardware(hardware)
@@ -147,20 +158,48 @@ class Study:
                     f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score"
                 )
         except FpgamlError as error:
-            place = ("layers",) if error.layer is None else ("layers", kept[error.layer][0])
-            chosen = f" (with {_text(values)})" if values else ""
-            raise type(error)(f"{self.source.where(place)}: {error}{chosen}") from error
+            place: Place = ("layers",) if error.layer is None else ("layers", kept[error.layer][0])
+            raise type(error)(f"{source.where(place)}: {error}") from error
         return Point(architecture, train, hardware)
 
     def architecture(self, values: Mapping[str, Any] | None = None) -> Architecture:
         """The network for one value of every choice; errors are those of ``point``."""
         return self.point(values).architecture
 
-    def dump(self) -> str:
-        """The study as YAML, with the data options that were left to their defaults."""
-        return yaml.safe_dump(
-            {**self.source.value, "data": self.data.model_dump(mode="json")}, sort_keys=False, allow_unicode=True
-        )
+    def dump(self, values: Mapping[str, Any] | None = None) -> str:
+        """The study as YAML, with the options that were left to their defaults; with ``values``, as its only trial."""
+        resolved = {**self.source.value, "data": self.data.model_dump(mode="json")}
+        for key, model in (("train", TrainOptions), ("hardware", Hardware)):
+            given = resolved.get(key) or {}
+            resolved[key] = {**model().model_dump(mode="json"), **given} if isinstance(given, dict) else given
+        if values:
+            resolved["trials"] = [dict(values)]
+        return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+
+    def _check_values(self, values: Mapping[str, Any]) -> None:
+        """Every choice has one of its values, and nothing else has one."""
+        path = self.source.path
+        for name in values:
+            if name not in self.names:
+                advice = did_you_mean(name, self.names) if self.names else "the study has no choices"
+                raise StudyError(f"{path}: unknown choice {name!r}; {advice}")
+        for name in self.names:
+            allowed = self.choices.get(name)
+            if name not in values:
+                raise StudyError(f"{path}: no value for the choice {name!r}; allowed: {allowed or 'any'}")
+            if allowed and values[name] not in allowed:
+                raise StudyError(f"{path}: the choice {name!r} has no value {values[name]!r}; allowed: {allowed}")
+
+    def _check_used(self) -> None:
+        """Every choice decides something."""
+        used = _names([self.source.value.get(key) for key in (*CHOSEN, "choices", "trials")])
+        for name in self.names:
+            if name not in used:
+                place = ("choices", name) if self.choices else ("trials", 0, name)
+                raise StudyError(
+                    f"{self.source.where(place)}: {path_text(place)}: decides nothing: ${name} stands nowhere in "
+                    f"{', '.join(CHOSEN)}"
+                )
 
     def _probes(self) -> Iterator[Mapping[str, Any]]:
         """Points to check before work starts: all trials, or every value of each choice beside the others' first."""
@@ -186,7 +225,12 @@ def _task(source: YamlSource) -> tuple[type[Task], TaskOptions]:
         task = get_task(source.value["task"])
     except StudyError as error:
         raise StudyError(f"{source.where(('task',))}: {error}") from error
-    return task, _checked(task.options, source.value.get("data") or {}, source, ("data",), {"base": source.path.parent})
+    data = source.value.get("data") or {}
+    if chosen := sorted(_names(data)):
+        raise StudyError(
+            f"{source.where(('data',))}: data: ${chosen[0]}: no choice can stand here: all trials have the same data"
+        )
+    return task, checked(task.options, data, source, ("data",), {"base": source.path.parent})
 
 
 def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping[str, Any], ...]]:
@@ -209,16 +253,29 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
         for name in names:
             if name not in trial:
                 raise StudyError(f"{where}: trials[{number}]: no value for the choice {name!r}")
+            if choices and trial[name] not in choices[name]:
+                found = found_text(trial[name])
+                raise StudyError(f"{where}: trials[{number}].{name}: should be one of {choices[name]}, found {found}")
     return choices, tuple(trials)
 
 
+def _names(value: Any) -> set[str]:
+    """Every name that stands as ``$name`` in ``value``."""
+    if isinstance(value, str):
+        return {value[1:]} if REFERENCE.fullmatch(value) else set()
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return set().union(*map(_names, items))
+
+
 def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any]) -> Any:
-    """``value`` with every ``$name`` replaced by the chosen value."""
-    if isinstance(value, str) and value.startswith("$"):
-        if value[1:] not in values:
-            advice = did_you_mean(value[1:], values) if values else "the study has no choices"
-            raise StudyError(f"{source.where(place)}: {_path(place)}: {value} is no choice; {advice}")
-        return values[value[1:]]
+    """``value`` with every ``$name`` replaced by the chosen value, in which other names may stand."""
+    if isinstance(value, str) and REFERENCE.fullmatch(value):
+        name = value[1:]
+        if name not in values:
+            advice = did_you_mean(name, values) if values else "the study has no choices"
+            raise StudyError(f"{source.where(place)}: {path_text(place)}: {value} is no choice; {advice}")
+        others = {other: chosen for other, chosen in values.items() if other != name}
+        return _resolve(source, place, values[name], others)
     if isinstance(value, dict):
         return {key: _resolve(source, (*place, key), item, values) for key, item in value.items()}
     if isinstance(value, list):
@@ -228,41 +285,11 @@ def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, 
 
 def _layer(source: YamlSource, position: int, entry: Any) -> Layer:
     place: Place = ("layers", position)
+    where = f"{source.where(place)}: {path_text(place)}"
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-        raise StudyError(f"{source.where(place)}: {_path(place)}: should be a mapping with a kind, found {entry!r}")
+        raise StudyError(f"{where}: should be a mapping with a kind, found {found_text(entry)}")
     try:
         kind = layer_class(entry["kind"])
     except StudyError as error:
-        raise StudyError(f"{source.where(place)}: {_path(place)}: {error}") from error
-    return _checked(kind, {key: value for key, value in entry.items() if key != "kind"}, source, place)
-
-
-def _checked(
-    model: type[Model], value: Any, source: YamlSource, place: Place, context: Mapping[str, Any] | None = None
-) -> Model:
-    """``value`` as a ``model``, with pydantic's findings told as ours."""
-    if not isinstance(value, dict):
-        raise StudyError(f"{source.where(place)}: {_path(place)}: should be a mapping, found {value!r}")
-    try:
-        return model.model_validate(value, context=dict(context or {}))
-    except pydantic.ValidationError as error:
-        messages = []
-        for finding in error.errors():
-            location: Place = (*place, *finding["loc"])
-            if finding["type"] == "extra_forbidden":
-                told = f"unknown key; {did_you_mean(finding['loc'][-1], model.model_fields)}"
-            elif finding["type"] == "missing":
-                told = "missing"
-            else:
-                told = f"{finding['msg'].removeprefix('Value error, ')}, found {finding['input']!r}"
-            messages.append(f"{source.where(location)}: {_path(location)}: {told}")
-        raise StudyError("\n".join(messages)) from error
-
-
-def _path(place: Place) -> str:
-    """``layers[3].bits`` for a place."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
-
-
-def _text(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in values.items())
+        raise StudyError(f"{where}: {error}") from error
+    return checked(kind, {key: value for key, value in entry.items() if key != "kind"}, source, place)

@@ -1,18 +1,25 @@
-"""A YAML file as plain values, with the line that each value stands on."""
+"""A YAML file as plain values, with the line that each value stands on, and their check against pydantic models."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
+import pydantic
 import yaml
 
-from fpgaml.errors import StudyError
+from fpgaml.errors import StudyError, did_you_mean
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Place = tuple[str | int, ...]
 """Keys and positions from the top of the file to a value."""
+
+
+MAPPING, SEQUENCE, MERGE = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "merge"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,7 +75,7 @@ def read_yaml(path: Path) -> YamlSource:
     except UnicodeDecodeError as error:
         raise StudyError(f"{path}: is no text file") from error
     lines: dict[Place, int] = {}
-    return YamlSource(path, _parse(text, str(path), lines), lines)
+    return YamlSource(path, _parse(text, path, lines), lines)
 
 
 def parse_value(text: str) -> Any:
@@ -88,18 +95,9 @@ def parse_value(text: str) -> Any:
 def checked(
     model: type[Model], value: Any, source: YamlSource, place: Place, context: Mapping[str, Any] | None = None
 ) -> Model:
-    """``value``, which stands at ``place``, as a ``model``.
+    """``value``, which stands at ``place`` of a file, as a ``model``, whose fields are the keys.
 
-    Parameters
-    ----------
-    model : type of pydantic.BaseModel
-        Its fields are the keys.
-    value : Any
-        A mapping, or something else that should be one.
-    source, place
-        Where it stands.
-    context : mapping, optional
-        pydantic's validation context.
+    ``context`` is pydantic's validation context.
 
     Raises
     ------
@@ -107,22 +105,18 @@ def checked(
         With one line for each key that is wrong.
     """
     if not isinstance(value, dict):
-        raise StudyError(f"{source.where(place)}: {path_text(place)}: should be a mapping, found {_found(value)}")
+        raise StudyError(f"{source.where(place)}: {path_text(place)}: should be a mapping, found {found_text(value)}")
     try:
         return model.model_validate(value, context=dict(context or {}))
     except pydantic.ValidationError as error:
-        told: dict[Place, list[str]] = {}
+        told: dict[Place, dict[str, str]] = {}  # a union tells one thing for each of its members
         for finding in error.errors():
-            there, text = _told(model, value, finding)
-            if text not in told.setdefault(there, []):
-                told[there].append(text)
-        lines = []
-        for there, texts in told.items():
-            found = _at(value, there)
-            # A validator's own message says what it found; one about several keys has the whole mapping as its input.
-            shown = "" if isinstance(found, dict) or repr(found) in texts[0] else f", found {_found(found)}"
-            where, path = source.where((*place, *there)), path_text((*place, *there))
-            lines.append(f"{where}: {path}: {', or '.join(texts)}{shown}")
+            place_inside, text, found = _told(model, value, finding)
+            told.setdefault((*place, *place_inside), {})[text] = found
+        lines = [
+            f"{source.where(there)}: {path_text(there)}: {', or '.join(texts)}{next(iter(texts.values()))}"
+            for there, texts in told.items()
+        ]
         raise StudyError("\n".join(lines)) from error
 
 
@@ -131,25 +125,10 @@ def path_text(place: Place) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
-def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any]) -> tuple[Place, str]:
-    """Where in ``value`` one of pydantic's findings is, and what to say of it."""
-    kind, location, details = finding["type"], finding["loc"], finding.get("ctx", {})
-    if kind == "extra_forbidden":
-        return location, f"unknown key; {did_you_mean(location[-1], _fields(model, location[:-1]))}"
-    if kind == "missing":
-        return location, "missing"
-    # pydantic names the members of a union, and the items that a validator made, as if they stood in the file.
-    depth = next(n for n in range(len(location), -1, -1) if _at(value, location[:n]) is not _NOWHERE)
-    told = {
-        "literal_error": lambda: did_you_mean(finding["input"], re.findall(r"'([^']*)'", details["expected"])),
-        "tuple_type": lambda: "should be a list",
-        "too_long": lambda: f"should have at most {details['max_length']} items",
-        "too_short": lambda: f"should have at least {details['min_length']} items",
-    }
-    if kind == "literal_error":
-        return location[:depth], f"unknown value {_found(finding['input'])}; {told[kind]()}"
-    text = told[kind]() if kind in told else finding["msg"].removeprefix("Value error, ")
-    return location[:depth], text.replace("Input should be", "should be")
+def found_text(value: Any) -> str:
+    """What was found, for a message: at most a line of it."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 _NOWHERE = object()
@@ -158,49 +137,84 @@ _NOWHERE = object()
 def _at(value: Any, place: Place) -> Any:
     """What stands at ``place`` in ``value``, ``_NOWHERE`` if nothing does."""
     for part in place:
-        if isinstance(value, dict) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
-            value = value.get(part, _NOWHERE) if isinstance(value, dict) else value[part]
+        if isinstance(value, dict):
+            value = value.get(part, _NOWHERE)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
         else:
             return _NOWHERE
     return value
 
 
-def _parse(text: str, origin: str, lines: dict[Place, int]) -> Any:
+def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any]) -> tuple[Place, str, str]:
+    """Where in ``value`` one of pydantic's findings is, what is wrong there, and what was found if not said yet."""
+    kind, place, details = finding["type"], finding["loc"], finding.get("ctx", {})
+    if kind == "missing":
+        return place, "missing", ""
+    if kind == "extra_forbidden":
+        return place, f"unknown key; {did_you_mean(place[-1], _fields(model, place[:-1]))}", ""
+    # pydantic counts the members of a union, and the items that a validator made, as if they stood in the file.
+    while _at(value, place) is _NOWHERE:
+        place = place[:-1]
+    found = _at(value, place)
+    text: str = finding["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if kind == "literal_error":
+        allowed = re.findall(r"'([^']*)'", details["expected"])
+        return place, f"unknown value {found_text(found)}; {did_you_mean(found, allowed)}", ""
+    if kind == "tuple_type":
+        text = "should be a list"
+    elif kind == "too_long":
+        text = f"should have at most {details['max_length']} items"
+    elif kind == "value_error" and (isinstance(found, dict) or repr(found) in text):
+        return place, text, ""
+    return place, text, f", found {found_text(found)}"
+
+
+def _fields(model: type[pydantic.BaseModel], place: Place) -> list[str]:
+    """The keys of the model at ``place`` inside ``model``."""
+    for part in place:
+        annotation = model.model_fields[str(part)].annotation
+        nested = [item for item in (annotation, *get_args(annotation)) if isinstance(item, type)]
+        model = next(item for item in nested if issubclass(item, pydantic.BaseModel))
+    return list(model.model_fields)
+
+
+def _parse(text: str, path: Path, lines: dict[Place, int]) -> Any:
     try:
         loader = _Loader(text)
     except yaml.YAMLError as error:
-        raise StudyError(f"{origin}: is no YAML: it holds a control character") from error
+        raise StudyError(f"{path}: is no YAML: it holds a control character") from error
     try:
         node = loader.get_single_node()
-        return None if node is None else _construct(loader, node, (), lines, origin)
+        return None if node is None else _construct(loader, node, (), lines, path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{origin}:{mark.line + 1}" if mark else origin
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise StudyError(f"{where}: is no YAML: {getattr(error, 'problem', None) or error}") from error
     except (RecursionError, ValueError) as error:  # ValueError: a date that no calendar has
         reason = "it holds itself" if isinstance(error, RecursionError) else error
-        raise StudyError(f"{origin}: is no YAML: {reason}") from error
+        raise StudyError(f"{path}: is no YAML: {reason}") from error
     finally:
         loader.dispose()
 
 
-def _construct(loader: _Loader, node: yaml.Node, place: Place, lines: dict[Place, int], origin: str) -> Any:
+def _construct(loader: _Loader, node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(place, line)
-    if isinstance(node, yaml.CollectionNode) and node.tag not in (_Loader.DEFAULT_MAPPING_TAG, _Loader.DEFAULT_SEQUENCE_TAG):
-        raise StudyError(f"{origin}:{line}: the tag {node.tag} is not supported: mappings, lists and scalars are")
+    if isinstance(node, yaml.CollectionNode) and node.tag not in (MAPPING, SEQUENCE):
+        raise StudyError(f"{path}:{line}: the tag {node.tag} is not supported: mappings, lists and scalars are")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                raise StudyError(f"{origin}:{line}: << is not supported: write the keys here, or an anchor for each value")
+            if key_node.tag == MERGE:
+                raise StudyError(f"{path}:{line}: << is not supported: write the keys here")
             key = str(loader.construct_object(key_node))
             if key in mapping:
-                raise StudyError(f"{origin}:{line}: key {key!r} stands here a second time")
+                raise StudyError(f"{path}:{line}: key {key!r} stands here a second time")
             lines[(*place, key)] = line
-            mapping[key] = _construct(loader, value_node, (*place, key), lines, origin)
+            mapping[key] = _construct(loader, value_node, (*place, key), lines, path)
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*place, number), lines, origin) for number, item in enumerate(node.value)]
+        return [_construct(loader, item, (*place, number), lines, path) for number, item in enumerate(node.value)]
     return loader.construct_object(node)

@@ -44,7 +44,13 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def simulation_version(self) -> str:
-        """What a compiled simulation depends on beside the project's files: compiler, flags, runner."""
+        """What a compiled simulation depends on beside the project's files: compiler, flags, runner.
+
+        Raises
+        ------
+        ToolError
+            The compiler is missing.
+        """
 
     @abc.abstractmethod
     def build_simulation(self, project: Path, name: str, build: Path) -> None:

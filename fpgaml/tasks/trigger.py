@@ -26,7 +26,7 @@ from fpgaml.trigger_data.weighting import training_weights
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-POOL_SHARES = (2.0, 3.0, 4.5, 4.5, 5.0, 5.5, 5.5, 6.0, 5.0, 4.5, 3.5, 2.0, 1.0)
+POOL_SHARES = (2.0, 3.0, 3.0, 3.0, 4.5, 5.0, 5.5, 5.5, 6.0, 5.0, 4.5, 3.5, 2.0, 1.0)
 """How hard collisions are shared out over the bins of the hard scale."""
 
 Number = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
@@ -63,7 +63,7 @@ class TriggerOptions(TaskOptions):
     revolution_khz : float
         Revolutions of a bunch.
     n_soft_collisions, n_hard_collisions, n_signal_collisions : int
-        Generated collisions, of which 45 % are for training, 15 % for validation and 40 % for testing.
+        Generated collisions, of which 40 % are for training, 20 % for validation and 40 % for testing.
     training_weights : str
         How the loss weighs background: see ``fpgaml.trigger_data.weighting``.
     rates_khz : tuple of float
@@ -73,7 +73,7 @@ class TriggerOptions(TaskOptions):
     n_signal: Size = 100_000
     n_background: Size = 300_000
     n_validation_signal: Size = 20_000
-    n_validation_background: Size = 80_000
+    n_validation_background: Size = 100_000
     n_test_signal: Size = 25_000
     n_test_background: Size = 100_000
     seed: Annotated[int, Field(ge=0)] = 1
@@ -86,7 +86,7 @@ class TriggerOptions(TaskOptions):
     bunches: Size = 2760
     revolution_khz: Number = 40_000 / 3564
     n_soft_collisions: Annotated[int, Field(ge=10)] = 24_000
-    n_hard_collisions: Annotated[int, Field(ge=200)] = 46_000
+    n_hard_collisions: Annotated[int, Field(ge=200)] = 47_000
     n_signal_collisions: Annotated[int, Field(ge=10)] = 12_500
     training_weights: Literal["balanced", "sqrt_rate", "rate", "hard_tail"] = "sqrt_rate"
     rates_khz: Annotated[tuple[Number, ...], Field(min_length=1)] = (10.0, 50.0, 100.0, 750.0)

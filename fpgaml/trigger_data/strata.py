@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from fpgaml.errors import DataError
 
-EDGES_GEV = (20.0, 30.0, 45.0, 60.0, 70.0, 80.0, 92.0, 105.0, 125.0, 150.0, 190.0, 260.0, 400.0, np.inf)
+EDGES_GEV = (20.0, 30.0, 45.0, 52.0, 60.0, 70.0, 80.0, 92.0, 105.0, 125.0, 150.0, 190.0, 260.0, 400.0, np.inf)
 """Edges of the bins of the hard scale."""
 
 

@@ -1,0 +1,154 @@
+"""Order, shapes, widths, names, folding, hashes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pydantic
+import pytest
+from networks import network
+
+from fpgaml.architecture import Architecture, InputFormat
+from fpgaml.errors import ExactnessError, FpgamlError, OutputError, StudyError
+from fpgaml.hardware import Hardware
+from fpgaml.layers import Layer, Values, layer_class, valid_reuse_factors
+from fpgaml.storage import write_json
+
+
+def layer(kind: str, **fields) -> Layer:
+    return layer_class(kind)(**fields)
+
+
+DENSE = layer("dense", units=3, bits=(8, 2))
+RELU = layer("relu", bits=(8, 4))
+QUANTIZE = layer("quantize", bits=(8, 4))
+CONV = layer("conv2d", filters=2, kernel_size=3, bits=(8, 2))
+FLATTEN = layer("flatten")
+BATCHNORM = layer("batchnorm")
+DROPOUT = layer("dropout", rate=0.5)
+POOL = layer("max_pooling2d", pool_size=2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "error", "message"),
+    [
+        ((4,), [], StudyError, "there are none"),
+        ((4,), [DENSE, DENSE], ExactnessError, r"layers\[1\] \(dense\).*no number format.*relu or quantize"),
+        ((8, 8, 1), [CONV, POOL, RELU], ExactnessError, r"layers\[1\] \(max_pooling2d\).*no number format"),
+        ((8, 8, 1), [CONV, FLATTEN], ExactnessError, "no number format"),
+        ((4,), [RELU, DENSE], ExactnessError, r"layers\[0\] \(relu\).*rounded already"),
+        ((4,), [DENSE, RELU, QUANTIZE, DENSE], ExactnessError, r"layers\[2\] \(quantize\).*rounding twice"),
+        ((4,), [DENSE, RELU, DROPOUT, QUANTIZE, DENSE], ExactnessError, "rounding twice"),
+        ((4,), [BATCHNORM, DENSE], ExactnessError, "directly after a dense or convolution"),
+        ((4,), [DENSE, RELU, BATCHNORM, DENSE], ExactnessError, r"layers\[2\] \(batchnorm\)"),
+        ((4,), [DENSE, BATCHNORM, BATCHNORM, RELU, DENSE], ExactnessError, r"layers\[2\]"),
+        ((4,), [CONV], StudyError, r"\(height, width, channels\), found \(4,\)"),
+        ((8, 8, 1), [DENSE], StudyError, "flatten layer before it"),
+        ((2, 8, 1), [CONV], StudyError, r"window \(3, 3\) is larger than its input \(2, 8\)"),
+        ((6, 6, 1), [layer("average_pooling2d", pool_size=3), FLATTEN, DENSE], ExactnessError, "division by 9"),
+        ((3, 2), [layer("global_average_pooling1d"), DENSE], ExactnessError, "division by 3"),
+        ((64,), [layer("dense", units=1, bits=(45, 4))], ExactnessError, "need up to 59 bits, and float64"),
+    ],
+)
+def test_what_does_not_fit_or_cannot_be_exact_is_refused(shape, layers, error, message):
+    with pytest.raises(error, match=message) as found:
+        network(shape, layers)
+    if layers:
+        assert isinstance(found.value, FpgamlError)
+        assert found.value.layer is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("dense", {"units": 0, "bits": (8, 2)}),
+        ("dense", {"units": 2.5, "bits": (8, 2)}),
+        ("dense", {"units": 2, "bits": (1, 0)}),
+        ("dense", {"units": 2, "bits": 8}),
+        ("dense", {"units": 2, "bits": (8, 2), "bias_bits": (60, 2)}),
+        ("dense", {"units": 2}),
+        ("relu", {"bits": (0, 0)}),
+        ("dropout", {"rate": 1.0}),
+        ("conv2d", {"filters": 1, "kernel_size": (3, 3, 3), "bits": (8, 2)}),
+        ("conv2d", {"filters": 1, "kernel_size": 3, "bits": (8, 2), "padding": "full"}),
+    ],
+)
+def test_impossible_layers_are_refused(kind, fields):
+    with pytest.raises(pydantic.ValidationError):
+        layer(kind, **fields)
+
+
+def test_steps_name_and_shape_the_layers():
+    architecture = network((8, 8, 1), [CONV, BATCHNORM, RELU, POOL, FLATTEN, DENSE, RELU, DENSE])
+    assert [(step.name, step.output_shape) for step in architecture.steps] == [
+        ("conv2d_1", (6, 6, 2)),
+        ("batchnorm_1", (6, 6, 2)),
+        ("relu_1", (6, 6, 2)),
+        ("max_pooling2d_1", (3, 3, 2)),
+        ("flatten_1", (18,)),
+        ("dense_1", (3,)),
+        ("relu_2", (3,)),
+        ("dense_2", (3,)),
+    ]
+    assert [step.name for step in architecture.folded().steps] == [
+        step.name for step in architecture.steps if step.name != "batchnorm_1"
+    ]
+
+
+def test_folding_brings_a_bias():
+    without = layer("dense", units=3, bits=(8, 2), use_bias=False)
+    folded = network((4,), [without, BATCHNORM]).folded()
+    assert folded.layers[0].model_dump()["use_bias"]
+    assert not folded.batch_normalized
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "fraction", "width"),
+    [(-8, 7, 0, 4), (-8, 8, 0, 5), (0, 15, 0, 4), (0, 16, 0, 5), (-1, 0.5, 1, 2), (-1, 0.5, 3, 4), (-9, 0, 0, 5)],
+)
+def test_width_of_values(minimum, maximum, fraction, width):
+    assert Values(minimum, maximum, fraction).width == width
+
+
+def test_values_of_sums_are_those_of_the_extreme_products():
+    (step,) = network((3,), [layer("dense", units=1, bits=(4, 3), use_bias=False)], InputFormat(bits=(3, 2))).steps
+    # inputs -4 … 3, weights -8 … 7, three products
+    assert (step.output_values.minimum, step.output_values.maximum) == (3 * -4 * 7, 3 * 32)
+
+
+def test_hash_is_of_the_network_and_not_of_the_choices():
+    one = Architecture((4,), InputFormat(bits=(8, 2)), (DENSE,), {"bits": [8, 2]})
+    assert one.hash == network((4,), [DENSE]).hash
+    assert one.hash != network((5,), [DENSE]).hash
+    assert one.hash != network((4,), [DENSE], InputFormat(bits=(8, 2), signed=False)).hash
+
+
+def test_save_and_load(tmp_path: Path):
+    architecture = network((8, 8, 1), [CONV, BATCHNORM, RELU, POOL, FLATTEN, DENSE])
+    architecture.save(tmp_path / "architecture.json")
+    loaded = Architecture.load(tmp_path / "architecture.json")
+    assert loaded == architecture
+    write_json(tmp_path / "other.json", {"layers": []})
+    with pytest.raises(OutputError, match="holds no architecture"):
+        Architecture.load(tmp_path / "other.json")
+    with pytest.raises(OutputError, match="not found"):
+        Architecture.load(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(("n_in", "n_out"), [(4, 3), (9, 8), (16, 1), (1, 5), (72, 16)])
+def test_valid_reuse_factors_are_those_of_hls4ml(n_in, n_out):
+    from hls4ml.backends.fpga.fpga_backend import FPGABackend
+
+    assert valid_reuse_factors(n_in, n_out) == FPGABackend.get_valid_reuse_factors(
+        type("Backend", (), {"_validate_reuse_factor": FPGABackend._validate_reuse_factor})(), n_in, n_out
+    )
+
+
+def test_hardware_is_checked():
+    architecture = network((4,), [DENSE])
+    architecture.check_hardware(Hardware(reuse_factor=5))  # the latency strategy takes any
+    with pytest.raises(ExactnessError, match=r"layers\[0\] \(dense\): reuse_factor 5 .* Allowed: 1, 2, 4, 12"):
+        architecture.check_hardware(Hardware(strategy="resource", reuse_factor=5))
+    depthwise = network((8, 8, 1), [layer("depthwise_conv2d", kernel_size=3, bits=(8, 2)), RELU, FLATTEN, DENSE])
+    with pytest.raises(ExactnessError, match="crashes hls4ml's C simulation"):
+        depthwise.check_hardware(Hardware(strategy="resource"))
