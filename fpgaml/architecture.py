@@ -83,7 +83,8 @@ class Architecture:
     StudyError
         Shapes that do not fit.
     ExactnessError
-        Layers in an order, or with widths, that cannot be exact. Both errors have the position of the layer in ``layer``.
+        Layers in an order, or with widths, that cannot be exact. Both errors have the position of the layer in
+        ``layer``.
     """
 
     input_shape: Shape
@@ -110,8 +111,8 @@ class Architecture:
                 output_values = layer.output_values(values, shape)
                 if output_values.width > MAX_WIDTH:
                     raise ExactnessError(
-                        f"its sums need up to {output_values.width} bits, and float64, which the reference is evaluated in, "
-                        f"holds {MAX_WIDTH}. Use fewer bits for its weights, or in the activation before it"
+                        f"its sums need up to {output_values.width} bits, and float64, in which the reference is "
+                        f"evaluated, holds {MAX_WIDTH}. Use fewer bits for its weights, or in the activation before it"
                     )
             yield Step(f"{layer.kind}_{count[layer.kind]}", layer, shape, output_shape, values, output_values)
             shape, values = output_shape, output_values
@@ -233,14 +234,14 @@ def _check_order(layers: tuple[Layer, ...]) -> None:
                 )
             if waiting and layer.role in ("arithmetic", "pooling", "reshape"):
                 raise ExactnessError(
-                    f"the sums of the {waiting.kind} layer before it have no number format. Put a relu or quantize layer "
-                    f"with its bits between them"
+                    f"the sums of the {waiting.kind} layer before it have no number format. Put a relu or quantize "
+                    "layer with its bits between them"
                 )
             if isinstance(layer, QuantizerLayer):
                 if rounded:
                     raise ExactnessError(
-                        "its inputs are rounded already, and rounding twice differs from rounding once. Drop it, or give "
-                        "its bits to the rounding before it"
+                        "its inputs are rounded already, and rounding twice differs from rounding once. Drop it, or "
+                        "give its bits to the rounding before it"
                     )
                 waiting, rounded = None, True
             elif isinstance(layer, ArithmeticLayer):

@@ -85,8 +85,8 @@ def quantized_weights(architecture: Architecture, weights: ModelWeights) -> Mode
 def fold(architecture: Architecture, weights: ModelWeights) -> ModelWeights:
     """Weights of ``architecture.folded()`` that do what batch normalisation does, before any quantization.
 
-    With scale = gamma / sqrt(moving_variance + epsilon): kernel × scale and (bias - moving_mean) × scale + beta, for each
-    output channel.
+    With scale = gamma / sqrt(moving_variance + epsilon): kernel × scale and (bias - moving_mean) × scale + beta, for
+    each output channel.
     """
     folded: ModelWeights = {}
     last = ""

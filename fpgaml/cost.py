@@ -63,7 +63,8 @@ def used_bits(words: ArrayLike) -> NDArray[np.int64]:
 def cost(architecture: Architecture, quantized_weights: ModelWeights) -> Cost:
     """Count what a folded architecture with these quantized weights costs.
 
-    A convolution's weight counts once for every window position, since each is a product of its own in unrolled hardware.
+    A convolution's weight counts once for every window position, since each is a product of its own in unrolled
+    hardware.
     """
     parameters = products = bops = ebops = weight_bits = 0
     for step in architecture.steps:

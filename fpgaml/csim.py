@@ -116,8 +116,8 @@ class Agreement:
             return f"0 of {self.words} words differ over {len(self.simulation.scores)} events"
         first = self.first_difference
         return (
-            f"{self.mismatches} of {self.words} words differ; first in event {first.event}, where layer {first.layer} is the "
-            f"first that differs, by {first.lsb:g} LSB"
+            f"{self.mismatches} of {self.words} words differ; first in event {first.event}, where layer {first.layer} "
+            f"is the first that differs, by {first.lsb:g} LSB"
         )
 
 
@@ -187,7 +187,8 @@ def compare(
 ) -> Agreement:
     """Compare the C simulation of a project with the model, every output of every event, for exact equality.
 
-    The model is evaluated in float64, which holds every product and sum exactly. Parameters and errors are those of ``csim``.
+    The model is evaluated in float64, which holds every product and sum exactly. Parameters and errors are those of
+    ``csim``.
     """
     inputs = np.asarray(x)
     simulation = csim(project, inputs, processes=processes, progress=progress)

@@ -1,12 +1,10 @@
 """Files that hold data: fpgaml's own, which give back exactly what was saved, and the tables that users bring.
 
-HDF5 and npz need nothing but the base installation. csv and parquet need pyarrow, ROOT needs uproot: the extra of
-fpgaml that brings them has the name of the format.
+ROOT files need uproot, which the extra ``root`` brings; all others need nothing but the base installation.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
@@ -202,16 +200,6 @@ def _check_file(path: Path) -> None:
         raise DataError(f"{path}: the file is empty")
 
 
-def _load_package(name: str, path: Path, extra: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        package = name.partition(".")[0]
-        raise ToolError(
-            f"{path}: reading {extra} needs {package}, which is not installed: pip install 'fpgaml[{extra}]'"
-        ) from error
-
-
 def _choose(path: Path, columns: Sequence[str] | None, available: Sequence[str]) -> list[str]:
     if columns is None:
         return list(available)
@@ -234,10 +222,12 @@ def _text(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_csv(path: Path, columns: Sequence[str] | None, header: tuple[str, ...], _table: str | None) -> Columns:
-    arrow, csv = _load_package("pyarrow", path, "csv"), _load_package("pyarrow.csv", path, "csv")
+    import pyarrow as pa
+    from pyarrow import csv
+
     try:
         table = csv.read_csv(path, read_options=csv.ReadOptions(column_names=list(header) or None))
-    except (arrow.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         hint = f" `header` names {len(header)} columns." if header else ""
         raise DataError(f"{path}: cannot be read as csv: {error}.{hint}") from error
     names: list[str] = table.column_names
@@ -252,12 +242,13 @@ def _read_csv(path: Path, columns: Sequence[str] | None, header: tuple[str, ...]
 
 
 def _read_parquet(path: Path, columns: Sequence[str] | None, _header: tuple[str, ...], _table: str | None) -> Columns:
-    arrow = _load_package("pyarrow", path, "parquet")
-    parquet = _load_package("pyarrow.parquet", path, "parquet")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     try:
         with parquet.ParquetFile(path) as file:
             table = file.read(columns=_choose(path, columns, file.schema_arrow.names))
-    except (arrow.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: cannot be read as parquet: {error}") from error
     return {name: _arrow_column(table.column(name)) for name in table.column_names}
 
@@ -301,7 +292,12 @@ def _read_hdf5(path: Path, columns: Sequence[str] | None, _header: tuple[str, ..
 
 
 def _read_root(path: Path, columns: Sequence[str] | None, _header: tuple[str, ...], table: str | None) -> Columns:
-    uproot = _load_package("uproot", path, "root")
+    try:
+        import uproot
+    except ModuleNotFoundError as error:
+        raise ToolError(
+            f"{path}: reading ROOT files needs uproot, which is not installed: pip install 'fpgaml[root]'"
+        ) from error
     try:
         with uproot.open(path) as file:
             kinds = file.classnames(cycle=False)

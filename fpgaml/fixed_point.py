@@ -1,7 +1,7 @@
 """One fixed-point format: its ``ap_fixed`` type, its numpy quantizer and its QKeras quantizer.
 
-QKeras counts the sign in ``bits`` but not in ``integer``; ``ap_fixed`` counts it in both. Here ``width`` and ``integer`` count
-it in both, as in ``ap_fixed``; "bits" always means QKeras' pair (bits, integer).
+QKeras counts the sign in ``bits`` but not in ``integer``; ``ap_fixed`` counts it in both. Here ``width`` and
+``integer`` count it in both, as in ``ap_fixed``; "bits" always means QKeras' pair (bits, integer).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class FixedPoint:
     signed : bool
         Two's complement if true.
     rounding : {"TRN", "RND", "RND_CONV"}
-        Towards minus infinity, half up, half to even, as the ``ap_fixed`` modes of the same names (AMD UG902/UG1399, "Arbitrary
-        Precision Fixed-Point Data Types").
+        Towards minus infinity, half up, half to even, as the ``ap_fixed`` modes of the same names (AMD UG1399, chapter
+        on arbitrary precision types).
     saturation : {"WRAP", "SAT", "SAT_SYM"}
         Wrap around, clip, clip to a symmetric range.
 
@@ -54,9 +54,9 @@ class FixedPoint:
     def __post_init__(self) -> None:
         smallest = 2 if self.signed else 1
         if not smallest <= self.width <= MAX_WIDTH:
+            kind = "signed" if self.signed else "unsigned"
             raise ExactnessError(
-                f"fixed-point width {self.width} is not possible: a {'signed' if self.signed else 'unsigned'} format has "
-                f"{smallest} to {MAX_WIDTH} bits"
+                f"fixed-point width {self.width} is not possible: a {kind} format has {smallest} to {MAX_WIDTH} bits"
                 + (" (one signed bit means ±1 in QKeras, which no fixed-point type is)" if self.width == 1 else "")
             )
         if self.rounding not in ROUNDING:
@@ -66,7 +66,7 @@ class FixedPoint:
 
     @classmethod
     def from_qkeras(cls, bits: int, integer: int, *, signed: bool = True, symmetric: bool = False) -> FixedPoint:
-        """The format of ``quantized_bits(bits, integer)``, or of ``quantized_relu(bits, integer)`` with ``signed=False``."""
+        """The format of ``quantized_bits(bits, integer)``, or without a sign of ``quantized_relu(bits, integer)``."""
         return cls(bits, integer + signed, signed, saturation="SAT_SYM" if symmetric else "SAT")
 
     @property
@@ -128,7 +128,7 @@ class FixedPoint:
 
     def quantize(self, values: ArrayLike) -> NDArray[np.float64]:
         """``values`` in this format, as float64, which holds every word exactly."""
-        return self.words(values) * self.step
+        return np.multiply(self.words(values), self.step, dtype=np.float64)
 
     def qkeras_quantizer(self) -> Any:
         """The QKeras quantizer with the same values: ``quantized_bits``, or ``quantized_relu`` if not signed.

@@ -1,9 +1,9 @@
 """QKeras' quantizers, exact in any float type.
 
-QKeras passes gradients through as ``x + stop_gradient(xq - x)``. In floating point that sum is only near ``xq`` when ``x`` is far
-larger (a saturated activation), and ``quantized_relu`` always computes in float32, which cannot hold the sums of wide products.
-The subclasses here have QKeras' values and gradients, but their forward value is exactly a word of the format, and they compute
-in the type of their input. Importing this module loads QKeras.
+QKeras passes gradients through as ``x + stop_gradient(xq - x)``. In floating point that sum is only near ``xq`` when
+``x`` is far larger (a saturated activation), and ``quantized_relu`` always computes in float32, which cannot hold the
+sums of wide products. The subclasses here have QKeras' values and gradients, but their forward value is exactly a
+word of the format, and they compute in the type of their input. Importing this module loads QKeras.
 """
 
 from __future__ import annotations

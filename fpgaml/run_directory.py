@@ -41,23 +41,30 @@ def working_in(output: Path, *, make: bool = False) -> Iterator[None]:
     """
     made = make and not output.exists()
     try:
+        directory = _opened(output, make=make)
+        try:
+            _lock(directory, output)
+            _remove_leftovers(output)
+            yield
+        finally:
+            os.close(directory)
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # something is in it, or it could not be made
+                output.rmdir()
+
+
+def _opened(output: Path, *, make: bool) -> int:
+    """A descriptor of the directory, in which something has been written."""
+    try:
         if make:
             output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output, buffering=0) as probe:
             probe.write(bytes(4096))
-        directory = os.open(output, os.O_RDONLY)
+        return os.open(output, os.O_RDONLY)
     except OSError as error:
         reason = f"{output}: cannot be written: {error.strerror}"
         raise OutputError(f"{reason}. Choose another place or free this one") from error
-    try:
-        _lock(directory, output)
-        _remove_leftovers(output)
-        yield
-    finally:
-        os.close(directory)
-        if made:
-            with contextlib.suppress(OSError):  # something is in it
-                output.rmdir()
 
 
 def _lock(directory: int, output: Path) -> None:

@@ -16,7 +16,7 @@ from fpgaml.errors import OutputError
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A fresh path beside ``path`` to write a file or a directory to; it takes the place of ``path`` when the block ends.
+    """A fresh path beside ``path`` to write a file or directory to, which takes its place when the block ends.
 
     If the block raises, what was written is removed and ``path`` stays as it was. Parent directories are made.
 

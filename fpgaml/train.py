@@ -177,8 +177,8 @@ def train(
 ) -> TrainedModel:
     """Train the quantized network.
 
-    Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. The weights kept are those of
-    the epoch with the lowest validation loss. The same seed on the same machine gives the same weights.
+    Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. The weights kept
+    are those of the epoch with the lowest validation loss. The same seed on the same machine gives the same weights.
 
     Parameters
     ----------
@@ -284,9 +284,9 @@ def _fit(
 
 def _loss_weights(dataset: Dataset) -> NDArray[np.float64]:
     """Training weights with mean 1, so that the loss does not depend on their unit."""
-    if dataset.training_weights is None:
-        return np.ones(len(dataset))
-    return dataset.training_weights / dataset.training_weights.mean()
+    weights = np.ones(len(dataset)) if dataset.training_weights is None else dataset.training_weights
+    normalized: NDArray[np.float64] = weights / weights.mean()
+    return normalized
 
 
 def _predict(model: Any, x: ArrayLike) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -30,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if hasattr(config, "workerinput"):
         return  # a worker of pytest-xdist has the environment of the process that started it
+    config.pluginmanager.register(ConformanceTable())
     kept = os.environ.get("FPGAML_TEST_CACHE_DIR")
     if not kept:
         kept = config.stash[_own_cache] = tempfile.mkdtemp(prefix="fpgaml-tests-")
@@ -41,3 +43,47 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     own = config.stash.get(_own_cache, None)
     if own is not None:
         shutil.rmtree(own, ignore_errors=True)
+
+
+TABLE = Path(__file__).parent.parent / "docs" / "exactness.md"
+N_TARGETS = 8
+
+
+class ConformanceTable:
+    """Writes the table of tested combinations in the documentation, once every cell of it has been tested."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect a cell; with pytest-xdist reports come from the workers."""
+        if report.when == "call" and report.passed:
+            for name, value in report.user_properties:
+                if name == "conformance":
+                    kind, target, verdict, detail = value
+                    self.cells[kind, target] = verdict, detail
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the table, if it is complete."""
+        from fpgaml.layers import layer_kinds
+
+        targets = list(dict.fromkeys(target for _, target in sorted(self.cells)))
+        complete = {(kind, target) for kind in layer_kinds() for target in targets}
+        if len(targets) != N_TARGETS or set(self.cells) != complete:
+            return
+        reasons: list[str] = []
+        lines = ["| layer | " + " | ".join(target.replace(" ", "<br>") for target in targets) + " |"]
+        lines.append("|---" * (N_TARGETS + 1) + "|")
+        for kind in layer_kinds():
+            row = []
+            for target in targets:
+                verdict, detail = self.cells[kind, target]
+                if verdict == "refused" and detail not in reasons:
+                    reasons.append(detail)
+                row.append(detail if verdict == "exact" else f"refused ({reasons.index(detail) + 1})")
+            lines.append(f"| `{kind}` | " + " | ".join(row) + " |")
+        lines += ["", *(f"({number}) {reason}." for number, reason in enumerate(reasons, start=1))]
+        text = TABLE.read_text(encoding="utf-8")
+        start = text.index("-->", text.index("<!-- conformance table")) + len("-->")
+        end = text.index("<!-- end of conformance table -->")
+        TABLE.write_text(text[:start] + "\n" + "\n".join(lines).rstrip() + "\n" + text[end:], encoding="utf-8")

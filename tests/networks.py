@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture, InputFormat
-from fpgaml.builder import model_weights, build_model
+from fpgaml.builder import build_model, model_weights
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.layers import ArithmeticLayer, Layer, Shape, layer_class
 from fpgaml.train import TrainedModel
@@ -59,7 +59,9 @@ def values_for(fixed: FixedPoint, shape: Shape, rng: np.random.Generator) -> NDA
     size = math.prod(shape)
     values = rng.uniform(1.2 * fixed.minimum, 1.2 * fixed.maximum, size)
     ties = (rng.integers(*fixed.word_range, size) + 0.5) * fixed.step
-    special = np.array([fixed.minimum, fixed.maximum, 0.0, fixed.step, -fixed.step, 3 * fixed.maximum, 5 * fixed.minimum - 1])
+    special = np.array(
+        [fixed.minimum, fixed.maximum, 0.0, fixed.step, -fixed.step, 3 * fixed.maximum, 5 * fixed.minimum - 1]
+    )
     draw = rng.uniform(size=size)
     values = np.where(draw < 0.05, rng.choice(special, size), values)
     return np.where(draw > 0.95, ties, values).reshape(shape)

@@ -36,7 +36,10 @@ NETWORK = network(
 def random_weights(model):
     rng = np.random.default_rng(1)
     return {
-        name: {key: rng.uniform(0.5, 1.5, array.shape) if "variance" in key else rng.normal(size=array.shape) for key, array in found.items()}
+        name: {
+            key: rng.uniform(0.5, 1.5, array.shape) if "variance" in key else rng.normal(size=array.shape)
+            for key, array in found.items()
+        }
         for name, found in model_weights(model).items()
     }
 
@@ -46,7 +49,11 @@ def test_weights_come_back_as_they_were_set():
     weights = random_weights(model)
     set_model_weights(model, weights)
     found = model_weights(model)
-    assert found.keys() == weights.keys() == {"conv2d_1", "batchnorm_1", "depthwise_conv2d_1", "batchnorm_2", "dense_1", "batchnorm_3"}
+    assert (
+        found.keys()
+        == weights.keys()
+        == {"conv2d_1", "batchnorm_1", "depthwise_conv2d_1", "batchnorm_2", "dense_1", "batchnorm_3"}
+    )
     for name, arrays in weights.items():
         assert arrays.keys() == found[name].keys()
         for key, array in arrays.items():

@@ -51,7 +51,7 @@ def test_a_kind_says_what_it_is(kind):
     cls = layer_class(kind)
     assert cls.kind == kind
     assert cls.example.fields
-    assert cls.__doc__ and cls.keras_layer.__doc__ and cls.output_shape.__doc__
+    assert all(documented.__doc__ for documented in (cls, cls.keras_layer, cls.output_shape))
 
 
 @pytest.mark.slow

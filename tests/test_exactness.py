@@ -35,7 +35,7 @@ def activations(draw) -> Layer:
 def architectures(draw) -> Architecture:
     """One or two convolutions or none, maybe pooling, maybe batch normalisation, dense layers, random widths."""
     rank = draw(st.integers(0, 2))
-    shape = tuple(draw(st.integers(5, 8)) for _ in range(rank)) + (draw(st.integers(1, 3)),)
+    shape = (*(draw(st.integers(5, 8)) for _ in range(rank)), draw(st.integers(1, 3)))
     arithmetic = {"use_bias": st.booleans(), "bits": weight_bits, "bias_bits": st.none() | weight_bits}
     layers: list[Layer] = []
 
@@ -47,8 +47,7 @@ def architectures(draw) -> Architecture:
     if rank:
         for _ in range(draw(st.integers(1, 2))):
             padding = draw(st.sampled_from(["valid", "same"]))
-            kinds = [f"conv{rank}d"] + ["depthwise_conv2d"] * (rank == 2)
-            kind = draw(st.sampled_from(kinds))
+            kind = draw(st.sampled_from(["conv2d", "depthwise_conv2d"] if rank == 2 else ["conv1d"]))
             filters = {} if kind == "depthwise_conv2d" else {"filters": draw(st.integers(1, 3))}
             add(kind, **filters, kernel_size=draw(st.integers(1, 3)), padding=padding)
             layers.append(draw(activations()))

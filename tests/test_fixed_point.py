@@ -16,11 +16,12 @@ from hypothesis import given
 from fpgaml.errors import ExactnessError
 from fpgaml.fixed_point import ROUNDING, SATURATION, FixedPoint
 
+SIGNED = [(2, 1), (3, 1), (4, 4), (5, 7), (6, 0), (8, 3), (7, -2)]
+UNSIGNED = [(1, 1), (1, 0), (3, 2), (4, 6), (6, 6), (8, 4), (7, -1)]
 SMALL = [
     FixedPoint(width, integer, signed, rounding, saturation)
-    for width, integer, signed in [(2, 1, True), (3, 1, True), (4, 4, True), (5, 7, True), (6, 0, True), (8, 3, True), (7, -2, True)]
-    + [(1, 1, False), (1, 0, False), (3, 2, False), (4, 6, False), (6, 6, False), (8, 4, False), (7, -1, False)]
-    for rounding, saturation in itertools.product(ROUNDING, SATURATION)
+    for signed, formats in ((True, SIGNED), (False, UNSIGNED))
+    for (width, integer), rounding, saturation in itertools.product(formats, ROUNDING, SATURATION)
     if signed or saturation != "SAT_SYM"
 ]
 WIDE = [
@@ -31,7 +32,7 @@ WIDE = [
 
 
 def values_of(fixed: FixedPoint) -> np.ndarray:
-    """Every word, every tie between words and points beside it, and twice the range to either side; a sample if wide."""
+    """Words, ties between them and points beside those, to twice the range on either side; a sample if wide."""
     low, high = fixed.word_range
     span = high - low + 1
     if fixed.width <= 12:
@@ -93,7 +94,9 @@ int main(int argc, char **argv) {{
 }}
 """)
     headers = Path(str(files("hls4ml"))) / "templates" / "vivado" / "ap_types"
-    subprocess.run(["g++", "-std=c++17", "-w", "-O1", f"-I{headers}", str(program), "-o", str(tmp_path / "formats")], check=True)
+    subprocess.run(
+        ["g++", "-std=c++17", "-w", "-O1", f"-I{headers}", str(program), "-o", str(tmp_path / "formats")], check=True
+    )
     for number, fixed in enumerate(formats):
         values_of(fixed).astype(np.float64).tofile(tmp_path / f"{number}.in")
     subprocess.run([str(tmp_path / "formats"), str(tmp_path)], check=True)
@@ -163,7 +166,10 @@ def test_qkeras_own_sum_is_not_a_word_where_it_saturates():
 
 
 @given(
-    bits=st.integers(2, 30), integer=st.integers(-4, 12), signed=st.booleans(), values=st.lists(st.floats(-1e6, 1e6), max_size=20)
+    bits=st.integers(2, 30),
+    integer=st.integers(-4, 12),
+    signed=st.booleans(),
+    values=st.lists(st.floats(-1e6, 1e6), max_size=20),
 )
 def test_quantizing_twice_changes_nothing(bits, integer, signed, values):
     fixed = FixedPoint.from_qkeras(bits, integer, signed=signed)
@@ -201,7 +207,9 @@ def test_impossible_formats_are_refused(arguments, message):
         FixedPoint(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"rounding": "TRN"}, {"saturation": "WRAP"}, {"signed": False, "saturation": "SAT_SYM"}])
+@pytest.mark.parametrize(
+    "arguments", [{"rounding": "TRN"}, {"saturation": "WRAP"}, {"signed": False, "saturation": "SAT_SYM"}]
+)
 def test_formats_that_qkeras_does_not_have_get_no_quantizer(arguments):
     with pytest.raises(ExactnessError, match="QKeras has no quantizer"):
         FixedPoint(8, 4, **arguments).qkeras_quantizer()

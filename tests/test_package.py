@@ -35,7 +35,7 @@ HEAVY = (
 )
 
 # These define subclasses of Keras' classes. Others import them inside functions only.
-KERAS_SUBCLASSES = {"fpgaml.quantizers"}
+KERAS_SUBCLASSES = {"fpgaml.quantizers", "fpgaml.backends._exact_quantizer"}
 
 
 def in_a_fresh_process(program: str) -> object:

@@ -341,7 +341,7 @@ def test_samples_carry_rates_groups_and_scale() -> None:
 
 def test_splits_share_no_collision() -> None:
     parts = split_slices(1000)
-    assert [(part.start, part.stop) for part in parts] == [(0, 400), (400, 600), (600, 1000)]
+    assert [(part.start, part.stop) for part in parts] == [(0, 350), (350, 600), (600, 1000)]
     with pytest.raises(DataError, match="cannot be split in three"):
         split_slices(1)
 

@@ -1,9 +1,9 @@
 """A quantizer node for hls4ml's graph that keeps the values at which it saturates. Importing this module loads hls4ml.
 
-hls4ml 1.3 narrows the type of a saturating quantizer to the fractional bits that its input has. The largest value of the
-narrower type is smaller, so whatever saturates comes out lower than in the model: ``ap_ufixed<12,1>`` fed with five fractional bits
-becomes ``ap_ufixed<6,1>``, and saturates at 2 - 2^-5 in place of 2 - 2^-11. Here the type is narrowed only where the input's range
-shows that nothing can saturate.
+hls4ml 1.3 narrows the type of a saturating quantizer to the fractional bits that its input has. The largest value of
+the narrower type is smaller, so whatever saturates comes out lower than in the model: ``ap_ufixed<12,1>`` fed with
+five fractional bits becomes ``ap_ufixed<6,1>``, and saturates at 2 - 2^-5 in place of 2 - 2^-11. Here the type is
+narrowed only where the input's range shows that nothing can saturate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ExactQuantizer(FixedPointQuantizer):  # type: ignore[misc]
 register_layer(QUANTIZER_CLASS, ExactQuantizer)
 
 
-@_produce_kif.register  # type: ignore[misc]  # hls4ml's own table of how many bits each class of node produces
+@_produce_kif.register  # type: ignore[untyped-decorator]  # hls4ml's own table of how many bits each class of node produces
 def _(node: ExactQuantizer) -> tuple[NDArray[np.int16], ...]:
     sign, width, integer = (int(value.item()) for value in node.mask_kbi)
     whole, fraction = integer - sign, width - integer
@@ -38,4 +38,3 @@ def _(node: ExactQuantizer) -> tuple[NDArray[np.int16], ...]:
         sign, width = sign_before, sign_before + whole + fraction
     node.mask_kbi = tuple(np.array([value], dtype=np.int16) for value in (sign, width, sign + whole))
     return tuple(np.full(shape, value, dtype=np.int16) for value in (sign, whole, fraction))
-

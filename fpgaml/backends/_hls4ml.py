@@ -48,7 +48,7 @@ class Hls4mlBackend(Backend):
     ) -> dict[str, Any]:
         """Write hls4ml's project; see ``Backend.write``."""
         with _quiet_hls4ml() as output:
-            graph = self._graph(directory, name, architecture, weights, hardware)
+            graph = self.graph(directory, name, architecture, weights, hardware)
             effective = _check_effective(graph, architecture, weights, hardware)
             graph.write()
         for line in output.getvalue().splitlines():
@@ -57,9 +57,16 @@ class Hls4mlBackend(Backend):
         (directory / "tb_data").mkdir(exist_ok=True)
         return effective
 
-    def _graph(
+    def graph(
         self, directory: Path, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
     ) -> Any:
+        """hls4ml's own graph of the network, after all its passes.
+
+        Raises
+        ------
+        ToolError
+            hls4ml could not make it.
+        """
         from hls4ml.model.graph import ModelGraph
         from hls4ml.utils.config import create_config
 
@@ -99,14 +106,14 @@ class Hls4mlBackend(Backend):
         """The compiler's own version, the flags, and the runner's text."""
         if shutil.which(COMPILER) is None:
             raise ToolError(
-                f"csim needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt install g++) and "
-                "run the same command again: everything up to here is kept"
+                f"csim needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt install g++) "
+                "and run the same command again: everything up to here is kept"
             )
         compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
         return "\n".join([compiler, *FLAGS, RUNNER.read_text(encoding="utf-8")])
 
     def build_simulation(self, project: Path, name: str, build: Path) -> None:
-        """Compile hls4ml's sources and the runner with g++, as one translation unit: most time goes into their headers."""
+        """Compile hls4ml's sources and the runner as one translation unit: their headers take most of the time."""
         shutil.copytree(project / "firmware" / "weights", build / "weights")
         command = [
             COMPILER,

@@ -1,7 +1,7 @@
 """Layer kinds: one module each, found by listing this folder.
 
-A kind's spec is a frozen pydantic model whose fields are the YAML keys. It knows its QKeras layer, its output shape, the range
-of its values, its cost, and its node in an hls4ml graph.
+A kind's spec is a frozen pydantic model whose fields are the YAML keys. It knows its QKeras layer, its output shape,
+the range of its values, its cost, and its node in an hls4ml graph.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Layer(pydantic.BaseModel, abc.ABC):
         return None
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
-        """The layer's nodes of an hls4ml graph, none where no hardware is needed; ``weights`` are quantized ones, by name."""
+        """The layer's nodes of an hls4ml graph, from its quantized ``weights``; none where no hardware is needed."""
         return []
 
     def parameters(self, input_shape: Shape) -> int:
@@ -197,7 +197,8 @@ class ArithmeticLayer(Layer):
         valid = valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
         if hardware.reuse_factor in valid:
             return None
-        return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {', '.join(map(str, valid))}"
+        allowed = ", ".join(map(str, valid))
+        return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, weight: str = "kernel") -> dict[str, Any]:
         """Arguments of a QKeras layer for its quantizers; none for the float twin."""
@@ -282,8 +283,8 @@ def _check_formats(layer: Layer, *properties: str) -> None:
 def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
     """Reuse factors that hls4ml's resource strategy takes as they are for an (n_in, n_out) matrix.
 
-    The rule is that of hls4ml's dense layer: a factor divides the number of products, and is either a multiple of ``n_in`` or
-    smaller and leaves whole columns of products.
+    The rule is that of hls4ml's dense layer: a factor divides the number of products, and is either a multiple of
+    ``n_in`` or smaller and leaves whole columns of products.
     """
     return [
         factor

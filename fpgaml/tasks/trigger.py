@@ -63,7 +63,7 @@ class TriggerOptions(TaskOptions):
     revolution_khz : float
         Revolutions of a bunch.
     n_soft_collisions, n_hard_collisions, n_signal_collisions : int
-        Generated collisions, of which 40 % are for training, 20 % for validation and 40 % for testing.
+        Generated collisions, of which 35 % are for training, 25 % for validation and 40 % for testing.
     training_weights : str
         How the loss weighs background: see ``fpgaml.trigger_data.weighting``.
     rates_khz : tuple of float
@@ -85,10 +85,10 @@ class TriggerOptions(TaskOptions):
     signal_mass_gev: Annotated[float, Field(gt=270, le=5000, strict=False)] = 400.0
     bunches: Size = 2760
     revolution_khz: Number = 40_000 / 3564
-    n_soft_collisions: Annotated[int, Field(ge=10)] = 24_000
+    n_soft_collisions: Annotated[int, Field(ge=10)] = 32_000
     n_hard_collisions: Annotated[int, Field(ge=200)] = 47_000
     n_signal_collisions: Annotated[int, Field(ge=10)] = 12_500
-    training_weights: Literal["balanced", "sqrt_rate", "rate", "hard_tail"] = "sqrt_rate"
+    training_weights: Literal["balanced", "sqrt_rate", "rate", "hard_tail"] = "hard_tail"
     rates_khz: Annotated[tuple[Number, ...], Field(min_length=1)] = (10.0, 50.0, 100.0, 750.0)
 
     @field_validator("image_shape")

@@ -21,7 +21,7 @@ from fpgaml.trigger_data.strata import Occupancy, share_out, stratum_rates
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-POOL_FRACTIONS = (0.4, 0.2, 0.4)
+POOL_FRACTIONS = (0.35, 0.25, 0.4)
 """Parts of every pool that training, validation and test draw from."""
 CROSSING_SHARES = (2.0, 2.0, 4.0, 8.0, 12.0, 15.0, 14.0, 11.0, 9.0, 8.0, 6.0, 4.5, 3.0, 1.5, 1.0)
 """How background crossings are shared out: without a hard collision first, then by the bin of the hardest. Most go

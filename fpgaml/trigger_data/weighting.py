@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fpgaml.trigger_data.samples import Samples
 
 SCHEMES = ("balanced", "sqrt_rate", "rate", "hard_tail")
-TAIL_KHZ = 100.0
+TAIL_KHZ = 300.0
 
 
 def training_weights(samples: Samples, *, scheme: str) -> NDArray[np.float64]:
