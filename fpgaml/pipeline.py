@@ -25,7 +25,7 @@ from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError
 from fpgaml.events import Events
 from fpgaml.report import Report, write_report
-from fpgaml.run_directory import STUDY, working_in
+from fpgaml.run_directory import working_in
 from fpgaml.storage import atomic_path, read_json, write_json, write_text
 from fpgaml.study import Point, Study
 from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _log = logging.getLogger(__name__)
+
+STUDY = "study.yaml"
+"""The first file of a run, and what tells its directory from others."""
 
 
 def run(

@@ -16,11 +16,8 @@ from fpgaml.errors import OutputError
 
 _log = logging.getLogger(__name__)
 
-STUDY = "study.yaml"
-"""The first file of a run, and what tells its directory from others."""
-
-LEFTOVER = re.compile(r"\..+\.[a-z0-9_]{8}")
-"""Names of what ``storage.atomic_path`` writes to; they stay behind where a process was killed."""
+LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
+"""Names of the directories that ``storage.atomic_path`` writes to; they stay behind where a process was killed."""
 
 
 @contextlib.contextmanager
@@ -78,8 +75,11 @@ def _lock(directory: int, output: Path) -> None:
 
 
 def _remove_leftovers(output: Path) -> None:
-    """Remove what a killed process was writing; in a directory that is not yet a run, its first file only."""
-    for path in list(output.rglob(".*" if (output / STUDY).exists() else f".{STUDY}.*")):
-        if LEFTOVER.fullmatch(path.name) and path.is_dir():
-            _log.info("removing %s, which a killed process has left", path)
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove what a killed process was writing."""
+    for pattern in (".*", "*/.*", "trials/*/.*"):
+        for path in list(output.glob(pattern)):
+            found = LEFTOVER.fullmatch(path.name)
+            # The name alone could be that of something else, such as a ``.venv.disabled``.
+            if found and path.is_dir() and {inside.name for inside in path.iterdir()} <= {found[1], "replaced"}:
+                _log.info("removing %s, which a killed process has left", path)
+                shutil.rmtree(path, ignore_errors=True)

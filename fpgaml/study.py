@@ -158,8 +158,11 @@ class Study:
                     f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score"
                 )
         except FpgamlError as error:
-            place: Place = ("layers",) if error.layer is None else ("layers", kept[error.layer][0])
-            raise type(error)(f"{source.where(place)}: {error}") from error
+            if error.layer is None:
+                raise type(error)(f"{source.where(('layers',))}: {error}") from error
+            place: Place = ("layers", kept[error.layer][0])  # the architecture does not count those left out
+            told = str(error).replace(f"layers[{error.layer}]", path_text(place), 1)
+            raise type(error)(f"{source.where(place)}: {told}") from error
         return Point(architecture, train, hardware)
 
     def architecture(self, values: Mapping[str, Any] | None = None) -> Architecture:
@@ -174,7 +177,8 @@ class Study:
             resolved[key] = {**model().model_dump(mode="json"), **given} if isinstance(given, dict) else given
         if values:
             resolved["trials"] = [dict(values)]
-        return yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+        ordered = {key: resolved[key] for key in SECTIONS if key in resolved}
+        return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
         """Every choice has one of its values, and nothing else has one."""

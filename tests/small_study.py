@@ -35,12 +35,12 @@ hardware: {backend: vivado}
 IMAGE_STUDY = re.sub(
     "layers:.*?train",
     """layers:
-  - {kind: conv2d, filters: 2, kernel_size: 2, bits: [8, 2]}
+  - {kind: conv2d, filters: 2, kernel_size: [2, 1], bits: [8, 2]}
   - {kind: relu, bits: [8, 3]}
   - {kind: flatten}
   - {kind: dense, units: 1, bits: [8, 2]}
 train""",
-    STUDY.replace("[a, b, c, d]", "[a, b, c, d]\n  shape: [2, 2, 1]"),
+    STUDY.replace("[a, b, c, d]", "[a, b, c, d]\n  shape: [4, 1, 1]"),
     flags=re.DOTALL,
 )
 
@@ -66,7 +66,7 @@ def fpgaml(*arguments: object, **options: object) -> subprocess.CompletedProcess
 
 @functools.cache
 def finished_run(factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The folder of a study that has been run into ``output`` beside it, and what the command said. Copy it before use."""
+    """The folder of a study that has been run into ``output`` beside it, and what the command said."""
     folder = factory.mktemp("finished")
     done = fpgaml("run", write_study(folder), "--output", folder / "output")
     return folder, done

@@ -1,0 +1,245 @@
+"""A study: its choices and trials, what is checked before work starts, and how it is written down."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from small_study import IMAGE_STUDY, STUDY, write_study
+
+from fpgaml.errors import ExactnessError, FpgamlError, StudyError
+from fpgaml.fixed_point import FixedPoint
+from fpgaml.layers.dense import Dense
+from fpgaml.layers.dropout import Dropout
+from fpgaml.study import Study
+
+CHOICES = """\
+study: choices
+task: file
+data: {path: events.csv, inputs: [a, b, c, d], label: kind, signal: g}
+choices:
+  bits: [[8, 2], [6, 1]]
+  inputs: [[12, 4], [10, 4]]
+  units: [4, 8]
+  extra: [null, {kind: dropout, rate: $rate}]
+  rate: [0.1, 0.2]
+  schedule: [constant, cosine]
+  hardware: [{backend: vivado}, {backend: vitis, clock_period_ns: 3.0}]
+input: {bits: $inputs}
+layers:
+  - {kind: dense, units: $units, bits: $bits}
+  - {kind: relu, bits: [8, 3]}
+  - $extra
+  - {kind: dense, units: 1, bits: $bits}
+train: {epochs: 2, schedule: $schedule}
+hardware: $hardware
+"""
+FIRST = {
+    "bits": [8, 2],
+    "inputs": [12, 4],
+    "units": 4,
+    "extra": None,
+    "rate": 0.1,
+    "schedule": "constant",
+    "hardware": {"backend": "vivado"},
+}
+
+
+def load(folder, text=STUDY):
+    return Study.load(write_study(folder, text))
+
+
+def refusal(folder, text, kind=StudyError):
+    path = write_study(folder, text)
+    with pytest.raises(FpgamlError) as raised:
+        Study.load(path)
+    assert type(raised.value) is kind
+    return str(raised.value).replace(f"{path}", "STUDY")
+
+
+def test_a_study_without_choices_is_one_network(tmp_path):
+    study = load(tmp_path)
+    assert study.names == ()
+    assert list(study.grid()) == [{}]
+    point = study.point()
+    assert point.architecture.input_shape == (4,)
+    assert [layer.kind for layer in point.architecture.layers] == ["dense", "relu", "dense"]
+    assert (point.train.epochs, point.train.seed, point.hardware.backend) == (2, 1, "vivado")
+    assert study.architecture() == point.architecture
+
+
+def test_an_image_study_is_fine(tmp_path):
+    assert load(tmp_path, IMAGE_STUDY).architecture().input_shape == (4, 1, 1)
+
+
+def test_sections_may_be_left_out(tmp_path):
+    text = STUDY.replace("train: {epochs: 2, batch_size: 64, learning_rate: 0.01}", "train:").replace(
+        "hardware: {backend: vivado}\n", ""
+    )
+    point = load(tmp_path, text).point()
+    assert (point.train.epochs, point.hardware.strategy) == (20, "latency")
+
+
+def test_choices_stand_anywhere(tmp_path):
+    study = load(tmp_path, CHOICES)
+    point = study.point(FIRST)
+    assert point.architecture.choices == FIRST
+    assert point.architecture.layers[0] == Dense(units=4, bits=(8, 2))
+    assert [layer.kind for layer in point.architecture.layers] == ["dense", "relu", "dense"]  # null leaves a layer out
+    assert point.train.schedule == "constant"
+
+    other = {
+        **FIRST,
+        "inputs": [10, 4],
+        "bits": [6, 1],
+        "extra": {"kind": "dropout", "rate": "$rate"},
+        "rate": 0.2,
+        "schedule": "cosine",
+        "hardware": {"backend": "vitis", "clock_period_ns": 3.0},
+    }
+    point = study.point(other)
+    assert point.architecture.input_format.format == FixedPoint.from_qkeras(10, 4)
+    assert point.architecture.layers[2] == Dropout(rate=0.2)  # a name inside a chosen value
+    assert {point.architecture.layers[0].bits, point.architecture.layers[3].bits} == {(6, 1)}  # the same name twice
+    assert point.train.schedule == "cosine"
+    assert (point.hardware.backend, point.hardware.clock_period_ns) == ("vitis", 3.0)
+
+
+def test_the_grid_has_every_combination(tmp_path):
+    points = list(load(tmp_path, CHOICES).grid())
+    assert len(points) == 2**7
+    assert points[0] == FIRST
+    assert all(points.count(point) == 1 for point in points)
+
+
+TRIALS = STUDY.replace("units: 4", "units: $units").replace("epochs: 2", "epochs: $epochs")
+
+
+def test_trials_are_points(tmp_path):
+    study = load(tmp_path, TRIALS + "trials:\n  - {units: 3, epochs: 1}\n  - {units: 5, epochs: 4}\n")
+    assert study.names == ("units", "epochs")
+    assert list(study.grid()) == [{"units": 3, "epochs": 1}, {"units": 5, "epochs": 4}]
+    assert [study.point(trial).train.epochs for trial in study.grid()] == [1, 4]
+
+
+def test_trials_may_pick_from_choices(tmp_path):
+    study = load(tmp_path, TRIALS + "choices: {units: [3, 5], epochs: [1, 4]}\ntrials: [{units: 3, epochs: 4}]\n")
+    assert list(study.grid()) == [{"units": 3, "epochs": 4}]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "no value for the choice 'bits'; allowed: [[8, 2], [6, 1]]"),
+        ({**FIRST, "unit": 3}, "unknown choice 'unit'; did you mean 'units'?"),
+        ({**FIRST, "units": 5}, "the choice 'units' has no value 5; allowed: [4, 8]"),
+    ],
+)
+def test_a_point_has_one_of_the_values_of_every_choice(tmp_path, values, message):
+    study = load(tmp_path, CHOICES)
+    with pytest.raises(StudyError) as raised:
+        study.point(values)
+    assert message in str(raised.value)
+
+
+def test_a_study_without_choices_takes_no_values(tmp_path):
+    with pytest.raises(StudyError, match="unknown choice 'units'; the study has no choices"):
+        load(tmp_path).point({"units": 4})
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ("choices: [1]", "STUDY:16: choices: should be a mapping of a name to a list of values"),
+        ("choices:\n  units: 3", "STUDY:17: choices.units: should be a list of values, found 3"),
+        ("choices: {units: []}", "STUDY:16: choices.units: should be a list of values, found []"),
+        ("trials: {units: 3}", "STUDY:16: trials: should be a list of mappings of a choice to its value"),
+        ("trials: [3]", "STUDY:16: trials: should be a list of mappings of a choice to its value"),
+        (
+            "choices:\n  units: [3]\n  epochs: [1]\ntrials:\n  - {unit: 3, epochs: 1}",
+            "STUDY:20: trials[0]: unknown choice 'unit'; did you mean 'units'? Allowed: epochs, units",
+        ),
+        (
+            "choices:\n  units: [3]\n  epochs: [1]\ntrials:\n  - {units: 3}",
+            "STUDY:20: trials[0]: no value for the choice 'epochs'",
+        ),
+        (
+            "choices:\n  units: [3]\n  epochs: [1]\ntrials:\n  - {units: 4, epochs: 1}",
+            "STUDY:20: trials[0].units: should be one of [3], found 4",
+        ),
+        (
+            "trials:\n  - {units: 4, epochs: 1}\n  - {units: 4}",
+            "STUDY:18: trials[1]: no value for the choice 'epochs'",
+        ),
+        (
+            "choices: {units: [3], epochs: [1], bits: [[8, 2]]}",
+            "STUDY:16: choices.bits: decides nothing: $bits stands nowhere in input, layers, train, hardware",
+        ),
+        (
+            "trials: [{units: 3, epochs: 1, bits: [8, 2]}]",
+            "STUDY:16: trials[0].bits: decides nothing: $bits stands nowhere in input, layers, train, hardware",
+        ),
+        ("choices: {units: [3]}", "STUDY:14: train.epochs: $epochs is no choice; Allowed: units"),
+        (
+            "choices: {units: [3, x], epochs: [1]}",
+            "STUDY:11: layers[0].units: should be a valid integer, found 'x' (with units: x, epochs: 1)",
+        ),
+        ("choices: {units: [$units], epochs: [1]}", "STUDY:11: layers[0].units: $units is no choice; Allowed: epochs"),
+    ],
+)
+def test_choices_and_trials_are_checked(tmp_path, added, message):
+    assert refusal(tmp_path, f"{TRIALS}{added}\n") == message
+
+
+def test_every_value_of_a_choice_is_tried_before_work_starts(tmp_path):
+    text = STUDY.replace("units: 4, bits: [8, 2]", "units: 4, bits: $bits") + "choices:\n  bits: [[8, 2], [50, 1]]\n"
+    message = refusal(tmp_path, text, ExactnessError)
+    assert message.startswith("STUDY:11: layers[0] (dense): its sums need up to 64 bits")
+    assert message.endswith("(with bits: [50, 1])")
+
+
+def test_the_position_of_a_layer_counts_those_left_out(tmp_path):
+    text = STUDY.replace("  - {kind: relu", "  - null\n  - {kind: flatten, bits: [1, 1]}\n  - {kind: relu")
+    assert refusal(tmp_path, text).startswith("STUDY:13: layers[2].bits: unknown key")
+    text = STUDY.replace("  - {kind: relu, bits: [8, 3]}\n", "  - null\n")
+    assert refusal(tmp_path, text, ExactnessError).startswith(
+        "STUDY:13: layers[2] (dense): the sums of the dense layer"
+    )
+
+
+@pytest.mark.parametrize("name", ["1st", "", "a/b", "two\nlines", "3", "[x]", "größe"])
+def test_a_study_has_a_name(tmp_path, name):
+    assert "STUDY:1: study: should be a name" in refusal(tmp_path, STUDY.replace("small", repr(name), 1))
+
+
+def test_the_dump_is_the_study_with_its_defaults(tmp_path):
+    study = load(tmp_path)
+    dumped = yaml.safe_load(study.dump())
+    assert dumped["data"]["path"] == [str(tmp_path / "events.csv")]  # holds wherever the dump lies
+    assert dumped["data"]["scaling"] == "none"
+    assert dumped["train"]["patience"] == study.point().train.patience
+    assert dumped["train"]["epochs"] == 2
+    assert dumped["hardware"]["part"] == study.point().hardware.part
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "study.yaml").write_text(study.dump(), encoding="utf-8")
+    again = Study.load(tmp_path / "elsewhere" / "study.yaml")
+    assert again.point() == study.point()
+    assert again.data == study.data
+    assert again.dump() == study.dump()
+
+
+def test_the_dump_of_a_point_is_that_point(tmp_path):
+    study = load(tmp_path, CHOICES)
+    last = list(study.grid())[-1]
+    (tmp_path / "dump.yaml").write_text(study.dump(last), encoding="utf-8")
+    again = Study.load(tmp_path / "dump.yaml")
+    assert list(again.grid()) == [last]
+    assert again.point(last) == study.point(last)
+    assert study.dump(last) != study.dump(FIRST)
+
+
+def test_comments_and_order_of_keys_leave_the_dump_as_it_is(tmp_path):
+    plain = load(tmp_path / "plain").dump()
+    text = STUDY.replace("epochs: 2, batch_size: 64", "batch_size: 64, epochs: 2  # few\n  ")
+    text = "hardware: {backend: vivado}\n" + text.replace("hardware: {backend: vivado}\n", "")
+    commented = load(tmp_path / "commented", text).dump()
+    assert commented.replace("commented", "plain") == plain
