@@ -196,7 +196,8 @@ class Study:
 
     def _check_used(self) -> None:
         """Every choice decides something."""
-        used = _names([self.source.value.get(key) for key in (*CHOSEN, "choices", "trials")])
+        sections = {key: self.source.value.get(key) for key in (*CHOSEN, "choices", "trials")}
+        used = {name for _, name in _references(sections, ())}
         for name in self.names:
             if name not in used:
                 place = ("choices", name) if self.choices else ("trials", 0, name)
@@ -230,10 +231,9 @@ def _task(source: YamlSource) -> tuple[type[Task], TaskOptions]:
     except StudyError as error:
         raise StudyError(f"{source.where(('task',))}: {error}") from error
     data = source.value.get("data") or {}
-    if chosen := sorted(_names(data)):
-        raise StudyError(
-            f"{source.where(('data',))}: data: ${chosen[0]}: no choice can stand here: all trials have the same data"
-        )
+    for place, name in _references(data, ("data",)):
+        where = f"{source.where(place)}: {path_text(place)}"
+        raise StudyError(f"{where}: ${name}: no choice can stand here: all trials have the same data")
     return task, checked(task.options, data, source, ("data",), {"base": source.path.parent})
 
 
@@ -263,12 +263,13 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
     return choices, tuple(trials)
 
 
-def _names(value: Any) -> set[str]:
-    """Every name that stands as ``$name`` in ``value``."""
-    if isinstance(value, str):
-        return {value[1:]} if REFERENCE.fullmatch(value) else set()
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return set().union(*map(_names, items))
+def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Every ``$name`` in ``value``, with its place."""
+    if isinstance(value, str) and REFERENCE.fullmatch(value):
+        yield place, value[1:]
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from _references(item, (*place, key))
 
 
 def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any]) -> Any:

@@ -110,7 +110,8 @@ def checked(
         return model.model_validate(value, context=dict(context or {}))
     except pydantic.ValidationError as error:
         told: dict[Place, dict[str, str]] = {}  # a union tells one thing for each of its members
-        for finding in error.errors():
+        # An unknown key is often the reason why another is missing.
+        for finding in sorted(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden"):
             place_inside, text, found = _told(model, value, finding)
             told.setdefault((*place, *place_inside), {})[text] = found
         lines = [

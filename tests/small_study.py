@@ -1,18 +1,15 @@
-"""A study that takes seconds, its data, and one finished run of it, which tests copy."""
+"""A study that takes seconds, its data, and the command line that runs it."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 STUDY = """\
 study: small
@@ -62,21 +59,6 @@ def fpgaml(*arguments: object, **options: object) -> subprocess.CompletedProcess
     """Run the command in a process of its own."""
     command = [sys.executable, "-m", "fpgaml.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
-@functools.cache
-def finished_run(factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The folder of a study that has been run into ``output`` beside it, and what the command said."""
-    folder = factory.mktemp("finished")
-    done = fpgaml("run", write_study(folder), "--output", folder / "output")
-    return folder, done
-
-
-def copy_of_finished_run(factory: pytest.TempPathFactory, folder: Path) -> Path:
-    """The output directory of a run that is finished, free to be changed. Its data stay where they were."""
-    finished, _ = finished_run(factory)
-    shutil.copytree(finished / "output", folder / "output")
-    return folder / "output"
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: what it says where, its exit codes, and what a mistake leaves behind (nothing)."""
+"""The command line as a person meets it: what it says where, its exit codes, and that mistakes leave nothing behind."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FIRST, RELU, LAST = "{kind: dense, units: 4, bits: [8, 2]}", "{kind: relu, bits:
 CONV = "{kind: conv2d, filters: 2, kernel_size: [2, 1], bits: [8, 2]}"
 
 BAD_STUDIES = {
-    # what: (old text, new text, key, parts of the message); the line is the first that differs
+    # what: (old text, new text, key, parts of the message); the line is that of the new text, unless a fifth says it
     "unknown section": ("hardware:", "hardwear:", "hardwear", ["did you mean 'hardware'?", "Allowed: choices, data"]),
-    "unknown data key": ("label:", "lable:", "data.lable", ["did you mean 'label'?"]),
+    "unknown data key": ("label:", "lable:", "data.lable", ["did you mean 'table'?", "data.label: missing"]),
     "unknown layer key": (
         "units: 4",
         "unit: 4",
@@ -69,6 +69,7 @@ BAD_STUDIES = {
         "  {}",
         "layers",
         ["a list of layers"],
+        10,
     ),
     "number out of range": ("epochs: 2", "epochs: 0", "train.epochs", ["greater than or equal to 1, found 0"]),
     "missing key": ("units: 4, ", "", "layers[0].units", ["missing"]),
@@ -79,7 +80,7 @@ BAD_STUDIES = {
         ["input: missing; a study needs study, task, input, layers"],
     ),
     "name without choice": ("units: 4", "units: $units", "layers[0].units", ["$units is no choice", "no choices"]),
-    "name in data": ("label: kind", "label: $kind", "data", ["$kind: no choice can stand here"]),
+    "name in data": ("label: kind", "label: $kind", "data.label", ["$kind: no choice can stand here"]),
     "one signed bit": ("bits: [8, 2]", "bits: [1, 0]", "layers[0]", ["width 1 is not possible", "2 to 53 bits"]),
     "sums over 53 bits": ("bits: [8, 2]", "bits: [46, 2]", "layers[0]", ["sums need up to", "holds 53", "fewer bits"]),
     "two roundings": (RELU, f"{RELU}\n  - {RELU}", "layers[2]", ["rounding twice differs", "Drop it"]),
@@ -87,13 +88,14 @@ BAD_STUDIES = {
     "missing activation": (f"  - {RELU}\n", "", "layers[1]", ["no number format", "Put a relu or quantize layer"]),
     "batchnorm first": (FIRST, f"{{kind: batchnorm}}\n  - {FIRST}", "layers[0]", ["directly after a dense"]),
     "batchnorm after relu": (RELU, f"{RELU}\n  - {{kind: batchnorm}}", "layers[2]", ["directly after a dense"]),
-    "two scores": ("units: 1,", "units: 2,", "layers", ["the last one gives (2,)", "takes one score"]),
+    "two scores": ("units: 1,", "units: 2,", "layers", ["the last one gives (2,)", "takes one score"], 10),
     "convolution of a list": (FIRST, CONV, "layers[0]", ["(height, width, channels), found (4,)"]),
     "reuse factor": (
         "backend: vivado",
         "strategy: resource, reuse_factor: 3",
         "layers[0]",
         ["reuse_factor 3", "Allowed: 1, 2, 4"],
+        11,
     ),
     "no yaml": ("[a, b, c, d]", "[a, b, c, d", None, ["is no YAML"]),
     "key twice": ("task: file", "task: file\ntask: file", None, ["key 'task' stands here a second time"]),
@@ -130,14 +132,15 @@ def run_refused(capsys, study):
 
 
 def check_bad_study(capsys, folder, base, case):
-    old, new, key, parts = case
+    old, new, key, parts, *given = case
     assert old in base
     text = base.replace(old, new, 1)
     study = write_study(folder, text)
     message = run_refused(capsys, study)
     if key is not None:
         lines = zip(text.splitlines(), base.splitlines(), strict=False)
-        line = next(number for number, (ours, theirs) in enumerate(lines, start=1) if ours != theirs)
+        changed = next(number for number, (ours, theirs) in enumerate(lines, start=1) if ours != theirs)
+        (line,) = given or [changed]
         assert message.startswith((f"{study}:{line}: {key}: ", f"{study}:{line}: {key} (")), message
     assert message.startswith(str(study))
     for part in parts:
@@ -194,15 +197,18 @@ def test_a_missing_compiler_is_noticed_before_any_work(capsys, tmp_path, monkeyp
         ("events.csv", ["events.csv: cannot be written: File exists"]),
         ("events.csv/run", ["run: cannot be written: Not a directory"]),
         ("/proc/run", ["/proc/run: cannot be written"]),  # for every user, root too, and on every Linux
-        (".", ["is not empty, and no study has been run in it"]),
+        ("full", ["full: is not empty, and no study has been run in it"]),
+        (".", ["holds the run of another study"]),  # the user's own study.yaml
     ],
 )
 @pytest.mark.parametrize("command", ["run", "train"])
 def test_an_output_that_cannot_be_one_is_refused(capsys, tmp_path, command, output, parts):
     study = write_study(tmp_path)
-    before = sorted(tmp_path.iterdir())
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    before = sorted(tmp_path.rglob("*"))
     message = refused(capsys, [command, study, "--output", tmp_path / output])
-    assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.rglob("*")) == before
     for part in parts:
         assert part in message
 
