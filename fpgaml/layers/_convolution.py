@@ -1,12 +1,13 @@
-"""What convolutions and pooling have in common: how windows lie on an image."""
+"""What convolutions have in common, and what pooling shares with them: how windows lie on an image."""
 
 from __future__ import annotations
 
+import abc
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from fpgaml.errors import StudyError
-from fpgaml.layers import Layer, Shape, require_rank
+from fpgaml.layers import ArithmeticLayer, HlsNode, Layer, Shape, Weights, require_rank
 
 Padding = Literal["valid", "same"]
 LAYOUT = {2: "(width, channels)", 3: "(height, width, channels)"}
@@ -47,3 +48,62 @@ def hls_window(
         input_shape, output_shape, window, strides, padding, "channels_last", name
     )
     return {"data_format": "channels_last", **geometry}
+
+
+class Convolution(ArithmeticLayer):
+    """Filters that slide over an image or along a sequence.
+
+    Parameters
+    ----------
+    padding : {"valid", "same"}
+        Windows inside the input only, or zeros around it.
+    """
+
+    keras_name: ClassVar[str]
+    """Keras' class; QKeras' has a Q before it, and hls4ml's is the same."""
+
+    padding: Padding = "valid"
+
+    @property
+    @abc.abstractmethod
+    def window(self) -> tuple[int, ...]:
+        """Size of the window along each axis."""
+
+    @property
+    @abc.abstractmethod
+    def step(self) -> tuple[int, ...]:
+        """Step of the window along each axis."""
+
+    @abc.abstractmethod
+    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+        """What the Keras layer has beside window, step and padding."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(…, channels) to (window positions …, output channels)."""
+        positions = window_shape(self, input_shape, self.window, self.step, self.padding)
+        return (*positions, self.fan_out(input_shape))
+
+    def fan_in(self, input_shape: Shape) -> int:
+        """Values in a window."""
+        return math.prod(self.window) * input_shape[-1]
+
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+        """QKeras' layer, or Keras'."""
+        import keras
+        import qkeras
+
+        layer = getattr(qkeras, f"Q{self.keras_name}") if quantized else getattr(keras.layers, self.keras_name)
+        return layer(
+            kernel_size=self.window,
+            strides=self.step,
+            padding=self.padding,
+            name=name,
+            dtype=dtype,
+            **self.keras_arguments(quantized=quantized),
+        )
+
+    def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
+        """hls4ml's convolution."""
+        geometry = hls_window(name, input_shape, self.output_shape(input_shape), self.window, self.step, self.padding)
+        kernel, bias = weights["kernel"], weights.get("bias")
+        return [{"class_name": self.keras_name, "weight_data": kernel, "bias_data": bias, **geometry}]

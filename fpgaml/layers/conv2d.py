@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Pair, Shape, Size, Weights
-from fpgaml.layers._convolution import Padding, hls_window, window_shape
+from fpgaml.layers import Example, Pair, Shape, Size
+from fpgaml.layers._convolution import Convolution
 
 
-class Conv2D(ArithmeticLayer):
+class Conv2D(Convolution):
     """Filters that slide over an image.
 
     Parameters
@@ -17,11 +17,10 @@ class Conv2D(ArithmeticLayer):
         Number of filters, the channels of the output.
     kernel_size, strides : int or (int, int)
         Height and width.
-    padding : {"valid", "same"}
-        Windows inside the image only, or zeros around it.
     """
 
     kind: ClassVar[str] = "conv2d"
+    keras_name: ClassVar[str] = "Conv2D"
     example: ClassVar[Example] = Example(
         (9, 8, 2),
         (
@@ -33,44 +32,21 @@ class Conv2D(ArithmeticLayer):
     filters: Size
     kernel_size: Pair
     strides: Pair = (1, 1)
-    padding: Padding = "valid"
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(height, width, channels) to (height, width, filters)."""
-        return (*window_shape(self, input_shape, self.kernel_size, self.strides, self.padding), self.filters)
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.kernel_size
 
-    def fan_in(self, input_shape: Shape) -> int:
-        """Values in a window."""
-        return self.kernel_size[0] * self.kernel_size[1] * input_shape[-1]
+    @property
+    def step(self) -> tuple[int, ...]:
+        """Steps down and across."""
+        return self.strides
 
     def fan_out(self, input_shape: Shape) -> int:
         """Filters."""
         return self.filters
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
-        """``QConv2D``, or ``Conv2D``."""
-        import keras
-        import qkeras
-
-        layer = qkeras.QConv2D if quantized else keras.layers.Conv2D
-        return layer(
-            self.filters,
-            self.kernel_size,
-            strides=self.strides,
-            padding=self.padding,
-            name=name,
-            dtype=dtype,
-            **self.quantizer_arguments(quantized=quantized),
-        )
-
-    def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
-        """hls4ml's Conv2D."""
-        output_shape = self.output_shape(input_shape)
-        return [
-            {
-                "class_name": "Conv2D",
-                "weight_data": weights["kernel"],
-                "bias_data": weights.get("bias"),
-                **hls_window(name, input_shape, output_shape, self.kernel_size, self.strides, self.padding),
-            }
-        ]
+    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+        """Filters and quantizers."""
+        return {"filters": self.filters, **self.quantizer_arguments(quantized=quantized)}

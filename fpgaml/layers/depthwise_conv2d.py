@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from fpgaml.hardware import Hardware
-from fpgaml.layers import ArithmeticLayer, Example, HlsNode, Pair, Shape, Weights
-from fpgaml.layers._convolution import Padding, hls_window, window_shape
+from fpgaml.layers import Example, HlsNode, Pair, Shape, Weights
+from fpgaml.layers._convolution import Convolution
 
 
-class DepthwiseConv2D(ArithmeticLayer):
+class DepthwiseConv2D(Convolution):
     """One filter for every channel.
 
     Parameters
     ----------
     kernel_size, strides : int or (int, int)
         Height and width.
-    padding : {"valid", "same"}
-        Windows inside the image only, or zeros around it.
     """
 
     kind: ClassVar[str] = "depthwise_conv2d"
+    keras_name: ClassVar[str] = "DepthwiseConv2D"
     example: ClassVar[Example] = Example(
         (9, 8, 3), ({"kernel_size": 3, "bits": (6, 1)}, {"kernel_size": (2, 3), "padding": "same", "bits": (7, 1)})
     )
 
     kernel_size: Pair
     strides: Pair = (1, 1)
-    padding: Padding = "valid"
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(height, width, channels) to (height, width, channels)."""
-        return (*window_shape(self, input_shape, self.kernel_size, self.strides, self.padding), input_shape[-1])
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.kernel_size
+
+    @property
+    def step(self) -> tuple[int, ...]:
+        """Steps down and across."""
+        return self.strides
 
     def fan_in(self, input_shape: Shape) -> int:
         """Values in a window of one channel."""
-        return self.kernel_size[0] * self.kernel_size[1]
+        return math.prod(self.window)
 
     def fan_out(self, input_shape: Shape) -> int:
         """Channels."""
@@ -50,31 +55,11 @@ class DepthwiseConv2D(ArithmeticLayer):
             )
         return super().refusal(input_shape, hardware)
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
-        """``QDepthwiseConv2D``, or ``DepthwiseConv2D``."""
-        import keras
-        import qkeras
-
-        layer = qkeras.QDepthwiseConv2D if quantized else keras.layers.DepthwiseConv2D
-        return layer(
-            self.kernel_size,
-            strides=self.strides,
-            padding=self.padding,
-            name=name,
-            dtype=dtype,
-            **self.quantizer_arguments(quantized=quantized, weight="depthwise"),
-        )
+    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+        """Quantizers."""
+        return self.quantizer_arguments(quantized=quantized, weight="depthwise")
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
-        """hls4ml's DepthwiseConv2D."""
-        output_shape = self.output_shape(input_shape)
-        return [
-            {
-                "class_name": "DepthwiseConv2D",
-                "weight_data": weights["kernel"],
-                "depthwise_data": weights["kernel"],
-                "bias_data": weights.get("bias"),
-                "depth_multiplier": 1,
-                **hls_window(name, input_shape, output_shape, self.kernel_size, self.strides, self.padding),
-            }
-        ]
+        """hls4ml's depthwise convolution."""
+        (node,) = super().hls_nodes(name, input_shape, weights)
+        return [{**node, "depthwise_data": weights["kernel"], "depth_multiplier": 1}]
