@@ -151,7 +151,7 @@ def _data(options: argparse.Namespace) -> int:
 
     study = Study.load(options.study)
     with _progress() as progress:
-        dataset = study.task.load(study.data, progress=progress)
+        dataset = study.dataset(progress=progress)
     described = describe_dataset(study, dataset)
     lines = [f"task {described['task']}, inputs {tuple(described['input_shape'])}, sha256 {described['sha256']}"]
     lines += [

@@ -151,9 +151,12 @@ def csim(
             f"csim: inputs have shape {inputs.shape}, the project takes (n_events, {', '.join(map(str, shape))})"
         )
     backend = get_backend(project.hardware.backend)
+    shown = progress.add_task("csim", total=None) if progress else None  # its end is not known while g++ works
     started = time.perf_counter()
     build, kept = _build(backend, project)
     built = time.perf_counter()
+    if progress and shown is not None:
+        progress.update(shown, total=len(inputs))
     processes = processes or len(os.sched_getaffinity(0))
     n_outputs = math.prod(project.architecture.output_shape)
     scores = np.empty((len(inputs), n_outputs))
@@ -163,7 +166,6 @@ def csim(
         scores[start : start + CHUNK] = backend.simulate(build, chunk, n_outputs)
         return len(chunk)
 
-    shown = progress.add_task("csim", total=len(inputs)) if progress else None
     with ThreadPoolExecutor(processes) as pool:
         futures = [pool.submit(simulate, start) for start in range(0, len(inputs), CHUNK)]
         try:
@@ -197,16 +199,22 @@ def compare(
     first = None
     if differs.any():
         event = int(np.flatnonzero(differs.any(axis=1))[0])
-        first = _locate(project, trained, inputs, event)
+        first = _locate(project, trained, inputs, event, simulation.scores[event] - reference[event])
     return Agreement(int(differs.size), int(differs.sum()), first, simulation)
+
+
+def project_digest(project: HLSProject) -> str:
+    """Hash of the files that are simulated, as they are now: someone may have edited them since the conversion."""
+    digest = hashlib.sha256()
+    for path in get_backend(project.hardware.backend).simulation_files(project.directory):
+        digest.update(f"{path.relative_to(project.directory)}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _build(backend: Backend, project: HLSProject) -> tuple[Path, bool]:
     """The compiled simulation, and whether it was kept from before."""
-    digest = hashlib.sha256(backend.simulation_version().encode())
-    for path in backend.simulation_files(project.directory):
-        digest.update(f"{path.relative_to(project.directory)}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256(f"{backend.simulation_version()}\0{project_digest(project)}".encode())
     build = cache_directory() / "csim" / digest.hexdigest()[:32]
     if build.exists():
         return build, True
@@ -216,8 +224,10 @@ def _build(backend: Backend, project: HLSProject) -> tuple[Path, bool]:
     return build, False
 
 
-def _locate(project: HLSProject, trained: TrainedModel, x: NDArray[Any], event: int) -> Difference:
-    """Find the first layer whose outputs differ for one event."""
+def _locate(
+    project: HLSProject, trained: TrainedModel, x: NDArray[Any], event: int, difference: NDArray[np.float64]
+) -> Difference:
+    """Find the first layer whose outputs differ for one event, whose scores have this ``difference``."""
     backend = get_backend(project.hardware.backend)
     build, _ = _build(backend, project)
     steps = trained.firmware.steps
@@ -228,9 +238,12 @@ def _locate(project: HLSProject, trained: TrainedModel, x: NDArray[Any], event: 
     for position, following in zip(positions, [*positions, len(steps)][1:], strict=True):
         # What a layer hands on in hardware has gone through the activations that hls4ml fused into it.
         last = steps[following - 1]
-        difference = traced[steps[position].name] - reference[last.name].ravel()
-        if difference.any():
-            largest = difference[np.argmax(np.abs(difference))]
-            return Difference(steps[position].name, event, float(largest * 2.0**last.output_values.fraction))
+        found = traced[steps[position].name] - reference[last.name].ravel()
+        if found.any():
+            return Difference(steps[position].name, event, _largest(found) * 2.0**last.output_values.fraction)
     # Every layer agrees: the project hands on something else than its last layer's output.
-    return Difference("output", event, float("nan"))
+    return Difference("output", event, _largest(difference) * 2.0 ** steps[-1].output_values.fraction)
+
+
+def _largest(values: NDArray[np.float64]) -> float:
+    return float(values[np.argmax(np.abs(values))])

@@ -51,5 +51,5 @@ def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     "did you mean 'units'? Allowed: bits, units"
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(str(found), names, n=1)
+    near = difflib.get_close_matches(str(found), names, n=1) or [name for name in names if name.startswith(str(found))]
     return (f"did you mean {near[0]!r}? " if near else "") + "Allowed: " + ", ".join(names)

@@ -7,7 +7,6 @@ interruption the same command goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import logging
 import re
@@ -19,7 +18,7 @@ import numpy as np
 
 from fpgaml.backends import get_backend
 from fpgaml.convert import MANIFEST, HLSProject, convert
-from fpgaml.csim import compare
+from fpgaml.csim import compare, project_digest
 from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError
@@ -153,7 +152,7 @@ def describe_dataset(study: Study, dataset: Dataset) -> dict[str, Any]:
         "rate_khz": dataset.rate_khz,
         "input_shape": list(dataset.input_shape),
         "events": counts,
-        "targets": [{"kind": target.kind, "value": target.value} for target in study.task.targets(study.data)],
+        "targets": [{"kind": target.kind, "value": target.value} for target in study.targets],
         "metadata": dict(dataset.metadata),
     }
 
@@ -161,7 +160,7 @@ def describe_dataset(study: Study, dataset: Dataset) -> dict[str, Any]:
 def _train(study: Study, point: Point, output: Path, command: str, progress: Progress | None) -> Dataset:
     _check_owner(study, point, output)
     _log.info("data")
-    dataset = study.task.load(study.data, progress=progress)
+    dataset = study.dataset(progress=progress)
     described = describe_dataset(study, dataset)
     _check_dataset(described, output)
     if not (output / STUDY).exists():
@@ -211,13 +210,13 @@ def _csim(
     if not (directory / MANIFEST).exists():
         raise OutputError(f"{output}: nothing has been converted. `fpgaml convert {output}` does")
     project = HLSProject.load(directory)
-    agreement, digest = output / "csim" / f"{trial.name}.json", _digest(project)
+    agreement, digest = output / "csim" / f"{trial.name}.json", project_digest(project)
     if agreement.exists():
         found: Mapping[str, Any] = read_json(agreement)
         if found.get("project_sha256") == digest:
             return found
     if dataset is None:
-        dataset = study.task.load(study.data, progress=progress)
+        dataset = study.dataset(progress=progress)
         _check_dataset(describe_dataset(study, dataset), output)
     _log.info("csim")
     load_tensorflow()
@@ -253,15 +252,6 @@ def _project(point: Point, output: Path) -> Path:
 def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     with atomic_path(path) as fresh:
         np.savez(fresh, **arrays)
-
-
-def _digest(project: HLSProject) -> str:
-    """Hash of the files that are simulated: someone may have edited them since the conversion."""
-    digest = hashlib.sha256()
-    for path in get_backend(project.hardware.backend).simulation_files(project.directory):
-        digest.update(f"{path.relative_to(project.directory)}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _check_owner(study: Study, point: Point, output: Path) -> None:

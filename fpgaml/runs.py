@@ -94,7 +94,7 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
         events=events,
         trial=chosen,
         architecture=_read(folder / "architecture.json", "train"),
-        trained=_read(folder / "trained.json", "train"),
+        trained=_trained(folder),
         histories={
             name: read_json(folder / f"history_{name}.json")
             for name in ("float", "qkeras")
@@ -104,6 +104,19 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
         agreement=agreement,
         hls_project=project if project.is_dir() else None,
     )
+
+
+def _trained(folder: Path) -> Mapping[str, Any]:
+    """``trained.json``, with what the float twin took."""
+    trained = _read(folder / "trained.json", "train")
+    if not (folder / "float.json").exists():
+        return trained
+    twin, history = read_json(folder / "float.json"), read_json(folder / "history_float.json")
+    return {
+        **trained,
+        "epochs": {"float": len(history["loss"]), **trained.get("epochs", {})},
+        "wall_s": {"float": twin["wall_s"], **trained.get("wall_s", {})},
+    }
 
 
 def _written(path: Path, command: str) -> Path:

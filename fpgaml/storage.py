@@ -39,6 +39,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if path.is_dir() and fresh.is_dir():
             path.rename(beside / "replaced")
         os.replace(fresh, path)
+    except FileNotFoundError:
+        raise  # something that the block wanted to read
+    except shutil.Error as error:  # a list of (source, target, reason)
+        raise OutputError(f"{path}: cannot be written: {error.args[0][0][-1]}") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:

@@ -11,17 +11,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from fpgaml.architecture import Architecture, InputFormat
+from fpgaml.dataset import Dataset
 from fpgaml.errors import FpgamlError, StudyError, did_you_mean
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
+from fpgaml.metrics import Target
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
 from fpgaml.yaml_source import Place, YamlSource, checked, found_text, path_text, read_yaml
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "hardware")
 REQUIRED = ("study", "task", "input", "layers")
@@ -118,6 +123,15 @@ class Study:
     def names(self) -> tuple[str, ...]:
         """Names of the choices."""
         return tuple(self.choices) or tuple(self.trials[0] if self.trials else ())
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The working points that judge a network, the headline first."""
+        return self.task.targets(self.data)
+
+    def dataset(self, *, progress: Progress | None = None) -> Dataset:
+        """Make the data, read it, or find it in the cache; errors are those of ``Task.load``."""
+        return self.task.load(self.data, progress=progress)
 
     def point(self, values: Mapping[str, Any] | None = None) -> Point:
         """The network, training and hardware for one value of every choice.

@@ -34,7 +34,7 @@ class TrainOptions(pydantic.BaseModel):
 
     epochs: Annotated[int, pydantic.Field(ge=1)] = 20
     batch_size: Annotated[int, pydantic.Field(ge=1)] = 1024
-    learning_rate: Annotated[float, pydantic.Field(gt=0)] = 0.001
+    learning_rate: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] = 0.001
     schedule: Literal["constant", "cosine"] = "constant"
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     patience: Annotated[int, pydantic.Field(ge=1)] = 10

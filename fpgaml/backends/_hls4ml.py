@@ -109,11 +109,22 @@ class Hls4mlBackend(Backend):
                 f"csim needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt install g++) "
                 "and run the same command again: everything up to here is kept"
             )
-        compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
-        return "\n".join([compiler, *FLAGS, RUNNER.read_text(encoding="utf-8")])
+        asked = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            raise ToolError(
+                f"{COMPILER} --version fails: {_first_errors(asked.stderr)}. Mend the compiler's installation"
+            )
+        return "\n".join([asked.stdout, *FLAGS, RUNNER.read_text(encoding="utf-8")])
 
     def build_simulation(self, project: Path, name: str, build: Path) -> None:
         """Compile hls4ml's sources and the runner as one translation unit: their headers take most of the time."""
+        for needed in (
+            project / f"{name}_bridge.cpp",
+            project / "firmware" / "weights",
+            project / "firmware" / "ap_types",
+        ):
+            if not needed.exists():
+                raise ToolError(f"{needed}: not found; the project is not complete. Convert the model again")
         shutil.copytree(project / "firmware" / "weights", build / "weights")
         command = [
             COMPILER,
