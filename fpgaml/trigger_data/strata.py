@@ -5,8 +5,8 @@ With a mean of mu collisions a crossing, collisions of each kind k come independ
 hardest parton scattering) and "soft": everything below the lowest edge, whose mean is what remains of mu. A crossing
 belongs to the stratum of its highest occupied bin, so
 
-    P(stratum i) = (1 - exp(-lambda_i)) * prod_{j > i} exp(-lambda_j),        P(no hard collision) = prod_j
-    exp(-lambda_j)
+    P(stratum i) = (1 - exp(-lambda_i)) * prod_{j > i} exp(-lambda_j)
+    P(no hard collision) = prod_j exp(-lambda_j)
 
 and these sum to 1. Inside stratum i, bin i holds a Poisson number of collisions that is at least 1, bins below i and
 the soft kind hold Poisson numbers, and bins above are empty: several hard collisions in one crossing, likely at the
