@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 CHUNK = 4096
-"""Events that one process simulates at a time."""
+"""Events that one process simulates at a time, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +160,18 @@ def csim(
     processes = processes or len(os.sched_getaffinity(0))
     n_outputs = math.prod(project.architecture.output_shape)
     scores = np.empty((len(inputs), n_outputs))
+    # As many chunks for each process, of nearly the same size: none works on while the others have finished.
+    n_chunks = processes * max(1, math.ceil(len(inputs) / (processes * CHUNK)))
 
-    def simulate(start: int) -> int:
-        chunk = inputs[start : start + CHUNK].reshape(-1, math.prod(shape)).astype(np.float64)
-        scores[start : start + CHUNK] = backend.simulate(build, chunk, n_outputs)
-        return len(chunk)
+    def simulate(events: NDArray[np.int64]) -> int:
+        if len(events):
+            chunk = inputs[events].reshape(len(events), -1).astype(np.float64)
+            scores[events] = backend.simulate(build, chunk, n_outputs)
+        return len(events)
 
     with ThreadPoolExecutor(processes) as pool:
-        futures = [pool.submit(simulate, start) for start in range(0, len(inputs), CHUNK)]
+        chunks = np.array_split(np.arange(len(inputs)), n_chunks)
+        futures = [pool.submit(simulate, events) for events in chunks]
         try:
             for future in as_completed(futures):
                 done = future.result()
