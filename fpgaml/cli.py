@@ -117,20 +117,37 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("study", type=Path, metavar="STUDY", help="a study file (YAML)")
         return added
 
-    def study_and_output(added: argparse.ArgumentParser) -> None:
+    def study_and_output(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         study(added).add_argument("--output", type=Path, required=True, metavar="DIR", help="where the run is kept")
+        return added
+
+    def choices(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         text = "a value (YAML) for a choice of the study; may be repeated"
         added.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE", help=text)
+        return added
 
     def run(added: argparse.ArgumentParser) -> None:
         added.add_argument("output", type=Path, metavar="DIR", help="the --output directory of a run")
 
-    study_and_output(command("run", _run, "do the whole way: data, training, conversion, csim, report"))
+    def workers(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = "processes that train side by side in a search; what cores and memory allow if not given"
+        added.add_argument("--workers", type=_count, metavar="N", help=text)
+        return added
+
+    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, training, csim, report"))))
+    searching = workers(study_and_output(command("search", _search, "search the choices of a study, or go on with it")))
+    searching.add_argument("--dry-run", action="store_true", help="print the schedule and stop")
     study(command("data", _data, "make or read the data set of a study, and say what is in it"))
-    study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
+    choices(
+        study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
+    )
     run(command("convert", _convert, "write the HLS project of a trained network"))
     run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model"))
     run(command("report", _report, "write summary.json, report.md and the figures"))
+    log = command("log", _log_book, "print a search as a logbook, the best trials first")
+    run(log)
+    log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
+    log.add_argument("--best", type=_count, default=10, metavar="N", help="how many trials")
     command("doctor", _doctor, "say what is installed, what is missing, and what to do about it")
     return parser
 
@@ -141,8 +158,40 @@ def _run(options: argparse.Namespace) -> int:
 
     study, values = Study.load(options.study), _values(options)
     with _progress() as progress:
-        report = run(study, options.output, values=values, command=_command(options), progress=progress)
+        report = run(
+            study,
+            options.output,
+            values=values,
+            command=_command(options),
+            workers=options.workers,
+            progress=progress,
+        )
     return _show(options, report.summary, report.markdown)
+
+
+def _search(options: argparse.Namespace) -> int:
+    from fpgaml.pipeline import plan_search, search_stage
+    from fpgaml.study import Study
+
+    study = Study.load(options.study)
+    planned = plan_search(study)
+    if options.dry_run:
+        return _show(options, planned.to_json(), str(planned))
+    _log.info("%s", planned)
+    with _progress() as progress:
+        found = search_stage(
+            study, options.output, command=_command(options), workers=options.workers, progress=progress
+        )
+    return _show(options, found.to_json(), str(found))
+
+
+def _log_book(options: argparse.Namespace) -> int:
+    from fpgaml.pipeline import journal_events, read_log
+
+    if options.json:
+        return _show(options, journal_events(options.output), "")
+    _print(read_log(options.output, style=options.format, n=options.best))
+    return 0
 
 
 def _data(options: argparse.Namespace) -> int:
@@ -227,6 +276,14 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _count(text: str) -> int:
+    """A positive number, as an argument."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"should be 1 or more, found {number}")
+    return number
+
+
 def _values(options: argparse.Namespace) -> dict[str, Any] | None:
     """The values given with ``--choose``; None if there are none."""
     from fpgaml.yaml_source import parse_value
@@ -247,7 +304,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any] | None:
 
 def _command(options: argparse.Namespace) -> str:
     words = ["fpgaml", "run", str(options.study), "--output", str(options.output)]
-    return shlex.join([*words, *(word for choice in options.choose for word in ("--choose", choice))])
+    return shlex.join([*words, *(word for choice in getattr(options, "choose", []) for word in ("--choose", choice))])
 
 
 @contextlib.contextmanager

@@ -10,11 +10,12 @@ import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PACKAGES = ("tensorflow", "keras", "qkeras-v3", "hls4ml", "keras-tuner", "numpy", "scipy", "pythia8mc")
 
 _log = logging.getLogger(__name__)
+_kept: list[TextIO] = []
 
 
 def load_tensorflow() -> None:
@@ -26,7 +27,10 @@ def load_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryFile() as caught, open(os.dup(2), "w", encoding="utf-8") as stderr:  # noqa: PTH123  a descriptor
+    # Never closed: what TensorFlow logs later goes to the stream that it has found while it was imported.
+    stderr = open(os.dup(2), "w", buffering=1, encoding="utf-8")  # noqa: PTH123, SIM115  a descriptor
+    _kept.append(stderr)
+    with tempfile.TemporaryFile() as caught:
         try:
             os.dup2(caught.fileno(), 2)
             with contextlib.redirect_stderr(stderr):

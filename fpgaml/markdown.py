@@ -88,6 +88,7 @@ def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figu
         ),
         "## Network",
         _network(run),
+        *(["## Search", _search(run.search)] if run.search else []),
         "## Data",
         _data(run),
         "## Training",
@@ -264,6 +265,16 @@ def _data(run: Run) -> str:
         )
     parts.append(f"SHA-256 of the data set: `{run.dataset.get('sha256')}`")
     return "\n\n".join(parts)
+
+
+def _search(found: Mapping[str, Any]) -> str:
+    chosen = ", ".join(f"{name}: {_plain(value)}" for name, value in found["choices"].items())
+    failed = f", of which {found['failed']} failed" if found["failed"] else ""
+    return (
+        f"{found['trials']} trials{failed}, {found['epochs']} epochs, judged on validation events only. The best of "
+        f"them, {found['winner']['search_trial']} with a score of {found['winner']['score']:.4f} ({chosen}), was then "
+        "trained afresh as said below; all figures above are of that training. `fpgaml log` prints all trials."
+    )
 
 
 def _training(run: Run) -> str:

@@ -7,7 +7,6 @@ interruption the same command goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -23,8 +22,13 @@ from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError
 from fpgaml.events import Events
+from fpgaml.journal import Journal
+from fpgaml.logbook import Format, logbook
+from fpgaml.markdown import target_text
+from fpgaml.proposals import Schedule, schedule
 from fpgaml.report import Report, write_report
 from fpgaml.run_directory import working_in
+from fpgaml.search import JOURNAL, SearchResult, search
 from fpgaml.storage import atomic_path, read_json, write_json, write_text
 from fpgaml.study import Point, Study
 from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
@@ -37,6 +41,9 @@ _log = logging.getLogger(__name__)
 STUDY = "study.yaml"
 """The first file of a run, and what tells its directory from others."""
 
+SEARCH = "search.json"
+"""What a search has found."""
+
 
 def run(
     study: Study,
@@ -44,9 +51,10 @@ def run(
     *,
     values: Mapping[str, Any] | None = None,
     command: str = "",
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Data, training, conversion, C simulation and report.
+    """Data, search if there is something to choose, training, conversion, C simulation and report.
 
     Parameters
     ----------
@@ -55,9 +63,11 @@ def run(
     output : Path
         Holds everything that the run knows; may hold an earlier, interrupted run of the same study.
     values : mapping, optional
-        A value for each choice of the study, where it has choices.
+        A value for each choice of the study, where it has choices and shall not search.
     command : str
         The command that does the same, for the report.
+    workers : int, optional
+        Processes that train side by side in a search; what the machine allows if not given.
     progress : rich.progress.Progress, optional
         Where to show how far the work is.
 
@@ -66,16 +76,54 @@ def run(
     FpgamlError
         As the stages raise it. ``AgreementError``, after the report is written, if a word of the C simulation differs.
     """
-    point = _point(study, values)
-    get_backend(point.hardware.backend).simulation_version()  # no compiler: say so now, not after hours of training
+    first = _first(study)
+    get_backend(first.hardware.backend).simulation_version()  # no compiler: say so now, not after hours of training
     with working_in(output, make=True):
-        dataset = _train(study, point, output, command, progress)
+        dataset = _begin(study, values, output, command, progress)
+        if _searches(study, values):
+            values = _search(study, dataset, output, workers, progress).winners(1)[0].choices
+        point = _point(study, values)
+        _train(point, dataset, output, progress)
         _convert(study, point, output, progress)
         found = _csim(study, point, output, dataset, progress)
         with _shown(progress, "report"):
             report = write_report(output)
     check_agreement(found, output)
     return report
+
+
+def plan_search(study: Study) -> Schedule:
+    """How many trials a search will train, and for how long.
+
+    Raises
+    ------
+    StudyError
+        The study has nothing to choose.
+    """
+    if not _searches(study, None):
+        raise StudyError(f"{study.source.path}: there is nothing to search: it has no choices, or trials instead")
+    return schedule(study.search, study.n_points)
+
+
+def search_stage(
+    study: Study,
+    output: Path,
+    *,
+    command: str = "",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Make or read the data and search; parameters and errors are those of ``run``.
+
+    Raises
+    ------
+    StudyError
+        The study has nothing to choose.
+    """
+    plan_search(study)
+    with working_in(output, make=True):
+        dataset = _begin(study, None, output, command, progress)
+        return _search(study, dataset, output, workers, progress)
 
 
 def train_stage(
@@ -92,9 +140,31 @@ def train_stage(
     """
     point = _point(study, values)
     with working_in(output, make=True):
-        _train(study, point, output, command, progress)
+        dataset = _begin(study, values, output, command, progress)
+        _train(point, dataset, output, progress)
         with _shown(progress, "report"):
             return write_report(output)
+
+
+def read_log(output: Path, *, style: Format, n: int) -> str:
+    """The logbook of a search, finished or not, with its ``n`` best trials; errors are those of ``journal_events``."""
+    events = journal_events(output)
+    study = Study.load(output / STUDY)
+    return logbook(events, format=style, n=n, title=study.name, target=target_text(study.targets[0]))
+
+
+def journal_events(output: Path) -> list[Mapping[str, Any]]:
+    """What the journal of a search holds, finished or not.
+
+    Raises
+    ------
+    OutputError
+        There is none.
+    """
+    path = output / JOURNAL
+    if not path.exists():
+        raise OutputError(f"{path}: not found. `fpgaml search STUDY --output {output}` writes it")
+    return list(Journal(path).read())
 
 
 def convert_stage(output: Path, *, progress: Progress | None = None) -> HLSProject:
@@ -157,21 +227,54 @@ def describe_dataset(study: Study, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _train(study: Study, point: Point, output: Path, command: str, progress: Progress | None) -> Dataset:
-    _check_owner(study, point, output)
+def _begin(
+    study: Study, values: Mapping[str, Any] | None, output: Path, command: str, progress: Progress | None
+) -> Dataset:
+    """Make ``output`` the directory of this study, load its data, and write down what both are."""
+    resolved = study.dump(None if _searches(study, values) else _point(study, values).architecture.choices)
+    _check_owner(study, resolved, output)
     _log.info("data")
     dataset = study.dataset(progress=progress)
     described = describe_dataset(study, dataset)
     _check_dataset(described, output)
     if not (output / STUDY).exists():
-        write_text(output / STUDY, study.dump(point.architecture.choices))
+        write_text(output / STUDY, resolved)
     if not (output / "dataset.json").exists():
-        write_json(output / "environment.json", describe_environment(seed=point.train.seed, command=command))
+        seed = _first(study).train.seed
+        write_json(output / "environment.json", describe_environment(seed=seed, command=command))
         Events.of(dataset).save(output / "events.npz")
         write_json(output / "dataset.json", described)
+    return dataset
+
+
+def _search(
+    study: Study, dataset: Dataset, output: Path, workers: int | None, progress: Progress | None
+) -> SearchResult:
+    _log.info("search")
+    found = search(study, study.search, dataset, output, workers=workers, progress=progress)
+    winner = found.winners(1)[0]
+    facts = {
+        "winner": {
+            "search_trial": winner.trial,
+            "trial": study.architecture(winner.choices).hash,
+            "score": winner.score,
+        },
+        "choices": dict(winner.choices),
+        "pareto_front": [trial.trial for trial in found.front],
+        "trials": len(found.trials) + len(found.failed),
+        "failed": len(found.failed),
+        "epochs": found.epochs,
+        "wall_s": found.wall_s,
+    }
+    if not (output / SEARCH).exists():  # a later call finds all trials in the journal, and takes no time
+        write_json(output / SEARCH, facts)
+    return found
+
+
+def _train(point: Point, dataset: Dataset, output: Path, progress: Progress | None) -> None:
     trial = _trial(point, output)
     if all((trial / name).exists() for name in ("float.json", "trained.json", "scores.npz")):
-        return dataset
+        return
     _log.info("training")
     load_tensorflow()
     twin = FloatTwin.load(trial)
@@ -187,7 +290,6 @@ def _train(study: Study, point: Point, output: Path, command: str, progress: Pro
     scores = {f"float_{split}": twin.predict(x)[:, 0] for split, x in parts.items()}
     scores |= {f"qkeras_{split}": trained.predict(x)[:, 0] for split, x in parts.items()}
     _save_arrays(trial / "scores.npz", scores)
-    return dataset
 
 
 def _convert(study: Study, point: Point, output: Path, progress: Progress | None) -> HLSProject:
@@ -228,17 +330,29 @@ def _csim(
     return found
 
 
+def _first(study: Study) -> Point:
+    """Any one of the study's points: hardware and seeds are rarely chosen."""
+    return study.point(next(iter(study.grid())))
+
+
+def _searches(study: Study, values: Mapping[str, Any] | None) -> bool:
+    """Whether a study's point is found by searching: there are choices, and neither trials nor the user made them."""
+    return values is None and bool(study.choices) and not study.trials
+
+
 def _point(study: Study, values: Mapping[str, Any] | None) -> Point:
     """The one network to train."""
-    if values is None:
-        points = list(itertools.islice(study.grid(), 2))
-        if len(points) > 1:
-            raise StudyError(
-                f"{study.source.path}: has choices ({', '.join(study.names)}), and this version trains one network at "
-                "a time. Give every choice a value with --choose NAME=VALUE"
-            )
-        values = points[0]
-    return study.point(values)
+    if values is None and len(study.trials) > 1:
+        raise StudyError(
+            f"{study.source.path}: has {len(study.trials)} trials, and this command trains one network. Give every "
+            "choice a value with --choose NAME=VALUE"
+        )
+    if values is None and _searches(study, values):
+        raise StudyError(
+            f"{study.source.path}: has choices ({', '.join(study.names)}), and this command trains one network. Give "
+            "every choice a value with --choose NAME=VALUE, or let `fpgaml run` search"
+        )
+    return _first(study) if values is None else study.point(values)
 
 
 def _trial(point: Point, output: Path) -> Path:
@@ -254,13 +368,13 @@ def _save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez(fresh, **arrays)
 
 
-def _check_owner(study: Study, point: Point, output: Path) -> None:
-    """``output`` is empty, or is the directory of this network of this study."""
+def _check_owner(study: Study, resolved: str, output: Path) -> None:
+    """``output`` is empty, or is the directory of the study that is written as ``resolved``."""
     written = output / STUDY
     if not written.exists():
         if any(output.iterdir()):
             raise OutputError(f"{output}: is not empty, and no study has been run in it. Choose another --output")
-    elif written.read_text(encoding="utf-8") != study.dump(point.architecture.choices):
+    elif written.read_text(encoding="utf-8") != resolved:
         raise OutputError(
             f"{output}: holds the run of another study, or of {study.name!r} with other options or choices: its "
             f"{STUDY} differs. Choose another --output, or remove that one"
@@ -282,7 +396,11 @@ def _opened(output: Path) -> tuple[Study, Point]:
     if not (output / STUDY).exists():
         raise OutputError(f"{output}: holds no run. `fpgaml train STUDY --output {output}` begins one")
     study = Study.load(output / STUDY)
-    return study, _point(study, None)
+    if not _searches(study, None):
+        return study, _point(study, None)
+    if not (output / SEARCH).exists():
+        raise OutputError(f"{output}: its search has not ended. `fpgaml run STUDY --output {output}` goes on with it")
+    return study, study.point(read_json(output / SEARCH)["choices"])
 
 
 @contextlib.contextmanager

@@ -100,11 +100,9 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
             "test_signal": run.events.count("test", signal=True),
             "test_background": run.events.count("test", signal=False),
         },
-        "search": {
-            "trials": 1,
-            "epochs": sum(epochs.values()),
-            "wall_s": sum(run.trained.get("wall_s", {}).values()),
-        },
+        "search": {key: run.search[key] for key in ("trials", "failed", "epochs", "wall_s")}
+        if run.search
+        else {"trials": 1, "epochs": sum(epochs.values()), "wall_s": sum(run.trained.get("wall_s", {}).values())},
         "winner": {
             "trial": run.trial,
             "choices": run.architecture.get("choices", {}),

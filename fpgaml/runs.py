@@ -39,6 +39,8 @@ class Run:
         ``csim/<trial>.json``; None where no csim has run.
     hls_project : Path, optional
         None where nothing has been converted.
+    search : mapping, optional
+        ``search.json``; None where nothing was searched.
     """
 
     directory: Path
@@ -54,6 +56,7 @@ class Run:
     scores: Mapping[str, Scores]
     agreement: Mapping[str, Any] | None
     hls_project: Path | None
+    search: Mapping[str, Any] | None
 
 
 def load_run(directory: Path, *, trial: str | None = None) -> Run:
@@ -78,7 +81,8 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
     study = _study(_written(directory / "study.yaml", "train"))
     environment, dataset = (_read(directory / name, "train") for name in ("environment.json", "dataset.json"))
     events = Events.load(_written(directory / "events.npz", "train"))
-    chosen = _trial(directory, trial)
+    search = _read(directory / "search.json", "run") if (directory / "search.json").exists() else None
+    chosen = _trial(directory, trial or (search["winner"]["trial"] if search else None))
     folder = directory / "trials" / chosen
     scores = _scores(folder / "scores.npz", events)
     simulated, agreement = _csim(directory / "csim", chosen, events)
@@ -103,6 +107,7 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
         scores=scores,
         agreement=agreement,
         hls_project=project if project.is_dir() else None,
+        search=search,
     )
 
 

@@ -6,6 +6,7 @@ Everything is checked before any work starts; an error names the file, the line 
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fpgaml.errors import FpgamlError, StudyError, did_you_mean
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
 from fpgaml.metrics import Target
+from fpgaml.search_options import SearchOptions
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
 from fpgaml.yaml_source import Place, YamlSource, checked, found_text, path_text, read_yaml
@@ -28,7 +30,7 @@ from fpgaml.yaml_source import Place, YamlSource, checked, found_text, path_text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "hardware")
+SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "search", "hardware")
 REQUIRED = ("study", "task", "input", "layers")
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]*")
@@ -74,6 +76,8 @@ class Study:
         The values to choose from; empty for a single architecture.
     trials : list of mappings
         Hand-picked values of all choices; empty where the choices are to be searched.
+    search : SearchOptions
+        How they are searched.
     source : YamlSource
         The file.
     """
@@ -83,6 +87,7 @@ class Study:
     data: TaskOptions
     choices: Mapping[str, list[Any]]
     trials: tuple[Mapping[str, Any], ...]
+    search: SearchOptions
     source: YamlSource
 
     @classmethod
@@ -113,7 +118,8 @@ class Study:
             )
         task, data = _task(source)
         choices, trials = _choices(source)
-        study = cls(name, task, data, choices, trials, source)
+        search = checked(SearchOptions, source.value.get("search") or {}, source, ("search",))
+        study = cls(name, task, data, choices, trials, search, source)
         for values in study._probes():
             study.point(values)
         study._check_used()
@@ -123,6 +129,11 @@ class Study:
     def names(self) -> tuple[str, ...]:
         """Names of the choices."""
         return tuple(self.choices) or tuple(self.trials[0] if self.trials else ())
+
+    @property
+    def n_points(self) -> int:
+        """How many points there are: trials, or combinations of the choices."""
+        return len(self.trials) or math.prod(len(values) for values in self.choices.values())
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -186,6 +197,8 @@ class Study:
     def dump(self, values: Mapping[str, Any] | None = None) -> str:
         """The study as YAML, with the options that were left to their defaults; with ``values``, as its only trial."""
         resolved = {**self.source.value, "data": self.data.model_dump(mode="json")}
+        if self.choices and not self.trials:
+            resolved["search"] = self.search.model_dump(mode="json")
         for key, model in (("train", TrainOptions), ("hardware", Hardware)):
             given = resolved.get(key) or {}
             resolved[key] = {**model().model_dump(mode="json"), **given} if isinstance(given, dict) else given

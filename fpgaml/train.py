@@ -259,8 +259,8 @@ def _fit(
     fitted = model.fit(
         training.x,
         training.y[:, None],
-        sample_weight=_loss_weights(training),
-        validation_data=(validation.x, validation.y[:, None], _loss_weights(validation)),
+        sample_weight=loss_weights(training),
+        validation_data=(validation.x, validation.y[:, None], loss_weights(validation)),
         validation_batch_size=PREDICT_BATCH,
         batch_size=options.batch_size,
         epochs=epochs,
@@ -282,7 +282,7 @@ def _fit(
     return {**history, "phase": [phase] * len(history["loss"])}
 
 
-def _loss_weights(dataset: Dataset) -> NDArray[np.float64]:
+def loss_weights(dataset: Dataset) -> NDArray[np.float64]:
     """Training weights with mean 1, so that the loss does not depend on their unit."""
     weights = np.ones(len(dataset)) if dataset.training_weights is None else dataset.training_weights
     normalized: NDArray[np.float64] = weights / weights.mean()

@@ -278,7 +278,6 @@ def test_what_is_no_run_is_refused(capsys, tmp_path, command, output):
         (["unit=3"], "unknown choice 'unit'; did you mean 'units'? Allowed: rate, units"),
         (["units=3"], "no value for the choice 'rate'; allowed: [0.01, 0.001]"),
         (["units=5", "rate=1e-3"], "the choice 'units' has no value 5; allowed: [3, 4]"),
-        ([], "has choices (units, rate), and this version trains one network at a time"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(capsys, tmp_path, choose, part):
@@ -287,6 +286,22 @@ def test_choices_that_do_not_fit_are_refused(capsys, tmp_path, choose, part):
     options = [word for choice in choose for word in ("--choose", choice)]
     assert part in refused(capsys, ["run", study, "--output", tmp_path / "output", *options])
     assert not (tmp_path / "output").exists()
+
+
+def test_one_network_is_trained_where_nothing_is_searched(capsys, tmp_path):
+    study = write_study(tmp_path, STUDY.replace("units: 4", "units: $units") + "choices: {units: [3, 4]}\n")
+    message = refused(capsys, ["train", study, "--output", tmp_path / "output"])
+    assert "has choices (units), and this command trains one network" in message
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_schedule_is_printed_before_anything_starts(capsys, tmp_path):
+    study = write_study(tmp_path, STUDY.replace("units: 4", "units: $units") + "choices: {units: [3, 4, 5]}\n")
+    assert main(["search", str(study), "--output", str(tmp_path / "output"), "--dry-run"]) == 0
+    assert "hyperband: 3 points" in capsys.readouterr().out
+    assert not (tmp_path / "output").exists()
+    message = refused(capsys, ["search", write_study(tmp_path, STUDY), "--output", tmp_path / "output", "--dry-run"])
+    assert "nothing to search" in message
 
 
 def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
