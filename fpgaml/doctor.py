@@ -50,7 +50,7 @@ PACKAGES = {
     "scipy": "confidence intervals",
     "tensorboard": "searches: Keras-Tuner imports it",
     "tensorflow": "training and model predictions",
-    "awkward": "data sets in ROOT files",
+    "awkward": "reading Pythia events in bulk, and data sets in ROOT files",
     "dask": "searches over several machines",
     "da4ml": "firmware without vendor tools",
     "pythia8mc": "generating events for the task 'trigger'",

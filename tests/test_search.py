@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -109,28 +110,34 @@ def test_workers_change_nothing(uninterrupted, study, folder):
     assert search_stage(study, folder / "workers", workers=2).trials == uninterrupted.trials
 
 
+def count_finished(output: Path) -> int:
+    path = output / JOURNAL
+    return path.read_text().count('"finished"') if path.exists() else 0
+
+
 def test_a_killed_search_goes_on_where_it_was(uninterrupted, folder):
     command = [sys.executable, "-m", "fpgaml.cli", "search", str(folder / "study.yaml"), "--json", "--workers", "1"]
     output = folder / "killed"
-    waits = random.Random(1)
-    for _ in range(20):
+    kills = 0
+    while True:
+        known = count_finished(output)
         started = subprocess.Popen(
             [*command, "--output", str(output)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        try:
-            stdout, stderr = started.communicate(timeout=waits.uniform(5, 12))
-            break
-        except subprocess.TimeoutExpired:
+        while started.poll() is None and count_finished(output) == known:
+            time.sleep(0.05)
+        if started.poll() is None and kills < 4:
+            time.sleep(random.Random(kills).uniform(0, 1.5))
             os.killpg(started.pid, signal.SIGKILL)
             started.communicate()
-    else:
-        stdout, stderr = (
-            subprocess.run([*command, "--output", str(output)], capture_output=True, check=True).stdout,
-            b"",
-        )
+            kills += 1
+        else:
+            stdout, stderr = started.communicate()
+            break
+    assert kills
     assert stderr == b""
     assert json.loads(stdout)["trials"] == json.loads(json.dumps(uninterrupted.to_json()["trials"]))
     assert not list(output.glob(".*"))

@@ -149,9 +149,10 @@ def test_a_missing_generator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_cache_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("FPGAML_CACHE_DIR", str(tmp_path / "file"))
+    before = set(psutil.Process().children(recursive=True))  # other tests of this process may have left one, idle
     with pytest.raises(OutputError, match="cannot be written"):
         load_pools([(quick_process(), 20)], seed=1, n_processes=1)
-    assert not psutil.Process().children(recursive=True)
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 @pytest.mark.slow
