@@ -20,6 +20,9 @@ from fpgaml.hardware import Hardware
 from fpgaml.layers import ArithmeticLayer, Bits, Layer, QuantizerLayer, Shape, Values, layer_class
 from fpgaml.storage import read_json, write_json
 
+WIDTHS = ("bits", "bias_bits")
+"""Keys of a layer that are widths."""
+
 
 class InputFormat(pydantic.BaseModel):
     """The ``input:`` section of a study: the number format that inputs are quantized to.
@@ -174,6 +177,20 @@ class Architecture:
         """Twelve digits that name the network, whatever choices led to it."""
         content = {key: item for key, item in self.to_json().items() if key != "choices"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def formats(self) -> tuple[FixedPoint, ...]:
+        """Number formats of the inputs and of every quantizer, from input to output."""
+        return (self.input_format.format, *(fixed for layer in self.layers for fixed in layer.formats))
+
+    @cached_property
+    def shape_hash(self) -> str:
+        """Twelve digits that are the same for networks that differ in widths only."""
+        content = self.to_json()
+        layers = [{key: item for key, item in entry.items() if key not in WIDTHS} for entry in content["layers"]]
+        signs = [(fixed.signed, fixed.saturation) for fixed in self.formats]
+        shape = json.dumps([content["input_shape"], layers, signs], sort_keys=True)
+        return hashlib.sha256(shape.encode()).hexdigest()[:12]
 
     def save(self, path: Path) -> None:
         """Write JSON."""

@@ -7,11 +7,13 @@ know only those few: read the number of events beside the interval.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fpgaml.intervals import Estimate
 from fpgaml.metrics import Target
 
 Floats = NDArray[np.float64]
@@ -55,3 +57,19 @@ def replicated_thresholds(
                     top = levels[np.searchsorted(accepted, 0.0, side="right")]
                     thresholds[name][number, replica] = np.nextafter(top, np.inf)
     return thresholds
+
+
+def replicated_efficiencies(signal_scores: Floats, thresholds: Floats, *, weights: Floats | None) -> Floats:
+    """Signal efficiency at each replica's threshold: shape (n_events,) and any shape to the latter."""
+    order = np.argsort(signal_scores)
+    below = np.concatenate([[0.0], np.cumsum(np.ones(len(signal_scores)) if weights is None else weights[order])])
+    efficiencies: Floats = 1.0 - below[np.searchsorted(signal_scores[order], thresholds, side="left")] / below[-1]
+    return efficiencies
+
+
+def widened(plain: Estimate, replicas: Floats, *, lowest: float, level: float) -> Estimate:
+    """``plain`` with the spread of the replicas around its value added in quadrature on each side."""
+    below, above = np.quantile(replicas, [(1 - level) / 2, (1 + level) / 2]) - plain.value
+    low = plain.value - math.hypot(plain.value - plain.low, min(0.0, float(below)))
+    high = plain.value + math.hypot(plain.high - plain.value, max(0.0, float(above)))
+    return Estimate(plain.value, max(lowest, low), min(1.0, high))

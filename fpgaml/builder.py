@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture
+from fpgaml.environment import load_tensorflow
 from fpgaml.layers import ArithmeticLayer
 
 ModelWeights = dict[str, dict[str, NDArray[Any]]]
@@ -17,7 +18,7 @@ ModelWeights = dict[str, dict[str, NDArray[Any]]]
 INPUT_QUANTIZER = "input_quantizer"
 
 
-def build_model(architecture: Architecture, *, quantized: bool = True, dtype: str = "float32") -> Any:
+def build_model(architecture: Architecture, *, quantized: bool = True, dtype: str = "float32", seed: int = 0) -> Any:
     """The Keras model, from inputs of shape (n_events, *input_shape) to scores of shape (n_events, n_outputs).
 
     Parameters
@@ -28,7 +29,10 @@ def build_model(architecture: Architecture, *, quantized: bool = True, dtype: st
         With QKeras layers and quantizers, or the float twin.
     dtype : {"float32", "float64"}
         What it computes in. A quantized model is exact in float64; float32 is for training.
+    seed : int
+        For initial weights and dropout. Each layer draws from its own: from Keras' global one, other threads draw too.
     """
+    load_tensorflow()
     import keras
     import qkeras
 
@@ -37,11 +41,22 @@ def build_model(architecture: Architecture, *, quantized: bool = True, dtype: st
     if quantized:
         quantizer = architecture.input_format.format.qkeras_quantizer()
         tensor = qkeras.QActivation(quantizer, name=INPUT_QUANTIZER, dtype=dtype)(tensor)
-    for step in architecture.steps:
-        layer = step.layer.keras_layer(step.name, quantized=quantized, dtype=dtype)
+    seeds = np.random.SeedSequence(seed).generate_state(len(architecture.steps)).tolist()
+    for step, drawn in zip(architecture.steps, seeds, strict=True):
+        layer = step.layer.keras_layer(step.name, quantized=quantized, dtype=dtype, seed=drawn)
         if layer is not None:
             tensor = layer(tensor)
     return keras.Model(inputs, tensor, name="quantized" if quantized else "float_twin")
+
+
+def model_quantizers(model: Any) -> list[Any]:
+    """The quantizers of a quantized model, in the order of ``Architecture.formats``."""
+    import qkeras
+
+    found: list[Any] = []
+    for layer in model.layers:
+        found += [layer.activation] if isinstance(layer, qkeras.QActivation) else getattr(layer, "quantizers", ())
+    return found
 
 
 def model_weights(model: Any) -> ModelWeights:
@@ -102,8 +117,9 @@ def fold(architecture: Architecture, weights: ModelWeights) -> ModelWeights:
                 scale[:, None] if kernel.shape[-1] != scale.size else scale
             )  # depthwise kernels end in (channels, 1)
             bias = folded[last].get("bias", np.zeros_like(scale))
-            folded[last] = {
-                "kernel": kernel * by_channel,
-                "bias": (bias - statistics["moving_mean"]) * scale + statistics["beta"],
-            }
+            with np.errstate(over="ignore", invalid="ignore"):  # a diverged network; its loss tells
+                folded[last] = {
+                    "kernel": kernel * by_channel,
+                    "bias": (bias - statistics["moving_mean"]) * scale + statistics["beta"],
+                }
     return folded

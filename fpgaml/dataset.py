@@ -100,6 +100,13 @@ class Dataset:
         """Shape of one event's inputs."""
         return self.x.shape[1:]
 
+    @property
+    def loss_weights(self) -> NDArray[np.float64]:
+        """Training weights with mean 1, so that the loss does not depend on their unit; ones where there are none."""
+        weights = np.ones(len(self)) if self.training_weights is None else self.training_weights
+        normalized: NDArray[np.float64] = weights / weights.mean()
+        return normalized
+
     def select(self, chosen: NDArray[np.bool_]) -> Dataset:
         """The events for which ``chosen``, shape (n_events,), is true."""
         optional = {name: getattr(self, name) for name in ("weights", "training_weights", "groups")}

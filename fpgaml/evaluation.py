@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml import metrics
-from fpgaml.bootstrap import replicated_thresholds
+from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
 from fpgaml.curves import Curve, performance_curve
 from fpgaml.errors import DataError, did_you_mean
 from fpgaml.events import Bools, Events, Floats, Scores
@@ -299,12 +299,10 @@ class _Judged:
         self.test = np.asarray(test, np.float64)
         self.points = points
         self.validation = validation
-        signal = self.test[sample.signal]
-        order = np.argsort(signal)
-        weights = sample.of_signal["weights"]
-        below = np.concatenate([[0.0], np.cumsum(np.ones(len(signal)) if weights is None else weights[order])])
         # signal efficiency on the test sample at each replica's threshold, shape (n_targets, replicas)
-        self.replicas = 1.0 - below[np.searchsorted(signal[order], replicated_thresholds, side="left")] / below[-1]
+        self.replicas = replicated_efficiencies(
+            self.test[sample.signal], replicated_thresholds, weights=sample.of_signal["weights"]
+        )
 
     def passed(self, number: int, chosen: Bools) -> Bools:
         """Which of the chosen test events pass at a target."""
@@ -327,7 +325,7 @@ def _performance(name: str, target: Target, number: int, model: _Judged, sample:
         threshold=point.threshold,
         achieved_on_validation=point.achieved,
         validation_events=int((model.validation >= point.threshold).sum()),
-        signal_efficiency=_widened(plain, model.replicas[number], lowest=0.0, level=sample.level),
+        signal_efficiency=widened(plain, model.replicas[number], lowest=0.0, level=sample.level),
         signal_efficiency_test_only=plain,
         achieved=achieved,
         background_rejection=metrics.background_rejection(rejected, **background),
@@ -346,17 +344,9 @@ def _difference(
         model=pair[0],
         reference=pair[1],
         target=target,
-        signal_efficiency=_widened(plain, moved, lowest=-1.0, level=sample.level),
+        signal_efficiency=widened(plain, moved, lowest=-1.0, level=sample.level),
         signal_efficiency_test_only=plain,
     )
-
-
-def _widened(plain: Estimate, replicas: Floats, *, lowest: float, level: float) -> Estimate:
-    """``plain`` with the spread of the replicas around its value added in quadrature on each side."""
-    below, above = np.quantile(replicas, [(1 - level) / 2, (1 + level) / 2]) - plain.value
-    low = plain.value - math.hypot(plain.value - plain.low, min(0.0, float(below)))
-    high = plain.value + math.hypot(plain.high - plain.value, max(0.0, float(above)))
-    return Estimate(plain.value, max(lowest, low), min(1.0, high))
 
 
 def _at(column: NDArray[Any] | None, chosen: Bools) -> NDArray[Any] | None:

@@ -1,4 +1,4 @@
-"""QKeras' quantizers, exact in any float type.
+"""QKeras' quantizers, exact in any float type, and with widths that may change after a graph is traced.
 
 QKeras passes gradients through as ``x + stop_gradient(xq - x)``. In floating point that sum is only near ``xq`` when
 ``x`` is far larger (a saturated activation), and ``quantized_relu`` always computes in float32, which cannot hold the
@@ -8,34 +8,91 @@ word of the format, and they compute in the type of their input. Importing this 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import qkeras
-from keras import ops
+import tensorflow as tf
 
 
-def _straight_through(differentiable: Any, value: Any) -> Any:
-    """``value`` forward, the gradient of ``differentiable`` backward; x - x is exactly zero."""
-    return ops.stop_gradient(value) + (differentiable - ops.stop_gradient(differentiable))
+class _Width:
+    """Step and largest word of a quantizer: numbers, or after ``let_vary`` variables that a traced graph reads."""
+
+    step: Any
+    largest: Any
+
+    def let_vary(self) -> None:
+        """Have graphs that are traced from now on read the width whenever they run."""
+        self.step, self.largest = (tf.Variable(value, trainable=False) for value in (self.step, self.largest))
+
+    def assign(self, other: _Width) -> None:
+        """Take the width of another quantizer of the same class; ``let_vary`` comes first."""
+        self.step.assign(other.step)
+        self.largest.assign(other.largest)
+
+    def format(self, x: Any) -> tuple[Any, Any]:
+        """Step and largest word in the type of ``x``."""
+        return tuple(tf.cast(value, x.dtype) for value in (self.step, self.largest))
 
 
-class ExactBits(qkeras.quantized_bits):  # type: ignore[misc]
+class ExactBits(_Width, qkeras.quantized_bits):  # type: ignore[misc]
     """``quantized_bits`` with ``alpha=1``: two's complement, half to even, saturating; the gradient is 1 everywhere."""
 
+    def __init__(self, bits: int, integer: int, **arguments: Any) -> None:
+        super().__init__(bits, integer, **arguments)
+        self.step, self.largest = 2.0 ** (integer - bits + 1), 2.0 ** (bits - 1) - 1
+
     def __call__(self, x: Any) -> Any:
         """Quantize a tensor of any shape."""
-        step = 2.0 ** (self.integer - self.bits + 1)
-        largest = 2.0 ** (self.bits - 1) - 1
-        words = ops.clip(ops.round(x / step), -largest if self.symmetric else -largest - 1, largest)
-        return _straight_through(x, words * step)
+        x = tf.convert_to_tensor(x)
+        step, largest = self.format(x)
+        return _quantized_bits(x, step, -largest if self.symmetric else -largest - 1, largest)
 
 
-class ExactReLU(qkeras.quantized_relu):  # type: ignore[misc]
+class ExactReLU(_Width, qkeras.quantized_relu):  # type: ignore[misc]
     """``quantized_relu``: unsigned, half to even, saturating; the gradient is 1 inside the range and 0 outside."""
 
+    def __init__(self, bits: int, integer: int) -> None:
+        super().__init__(bits, integer)
+        self.step, self.largest = 2.0 ** (integer - bits), 2.0**bits - 1
+
     def __call__(self, x: Any) -> Any:
         """Quantize a tensor of any shape."""
-        step = 2.0 ** (self.integer - self.bits)
-        largest = 2.0**self.bits - 1
-        words = ops.clip(ops.round(x / step), 0.0, largest)
-        return _straight_through(ops.clip(x, 0.0, largest * step), words * step)
+        x = tf.convert_to_tensor(x)
+        return _quantized_relu(x, *self.format(x))
+
+
+class WithinRange(keras.constraints.Constraint):  # type: ignore[misc]
+    """QKeras' constraint on weights, for widths that may change: at most the end of the range, or 1 if more."""
+
+    def __init__(self, quantizer: ExactBits) -> None:
+        self.quantizer = quantizer
+
+    def __call__(self, w: Any) -> Any:
+        """Clip a tensor of any shape."""
+        step, largest = self.quantizer.format(w)
+        bound = tf.maximum(step * (largest + 1), tf.ones_like(step))
+        return tf.clip_by_value(w, -bound, bound)
+
+
+# Gradients are written out: what TensorFlow derives from clip, round and stop_gradient took a third of training.
+
+Gradient = Callable[[Any], tuple[Any, ...]]
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _quantized_bits(x: Any, step: Any, lowest: Any, largest: Any) -> tuple[Any, Gradient]:
+    words = tf.clip_by_value(tf.round(x * (1 / step)), lowest, largest)  # steps are powers of two: products are exact
+    return words * step, lambda upstream: (upstream, None, None, None)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _quantized_relu(x: Any, step: Any, largest: Any) -> tuple[Any, Gradient]:
+    clipped = tf.clip_by_value(x * (1 / step), tf.zeros_like(largest), largest)
+
+    def gradient(upstream: Any) -> tuple[Any, ...]:
+        # TensorFlow's gradient of relu6 does the masking in one pass, for a range from 0 to 6
+        return tf.raw_ops.Relu6Grad(gradients=upstream, features=clipped * (6 / largest)), None, None
+
+    return tf.round(clipped) * step, gradient

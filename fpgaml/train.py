@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fpgaml.architecture import Architecture
-from fpgaml.builder import ModelWeights, build_model, fold, model_weights, quantized_weights, set_model_weights
+from fpgaml.builder import ModelWeights, build_model, fold, quantized_weights, set_model_weights
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
+from fpgaml.environment import load_tensorflow
 from fpgaml.errors import OutputError, ToolError
+from fpgaml.metrics import accuracy
 from fpgaml.storage import atomic_path, read_json, write_json
 from fpgaml.train_options import TrainOptions
+from fpgaml.training_graph import PREDICT_BATCH, TrainingEvents, TrainingGraph, epoch_order
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -28,8 +31,6 @@ _log = logging.getLogger(__name__)
 
 History = dict[str, list[Any]]
 """One value per epoch and quantity: loss, val_loss, accuracy, val_accuracy, phase."""
-
-PREDICT_BATCH = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +136,11 @@ class TrainedModel:
 
     def layer_outputs(self, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
         """What every layer hands on, by layer name, shape (n_events, *shape)."""
+        load_tensorflow()
         import keras
 
         model = self.keras_model
-        model = keras.Model(model.inputs, {layer.name: layer.output for layer in model.layers})
-        outputs = model.predict(np.asarray(x), batch_size=PREDICT_BATCH, verbose=0)
-        return {name: np.asarray(values, dtype=np.float64) for name, values in outputs.items()}
+        return _outputs(keras.Model(model.inputs, {layer.name: layer.output for layer in model.layers}), x)
 
     def save(self, directory: Path) -> None:
         """Write architecture, weights, history and cost into ``directory``; ``trained.json`` comes last."""
@@ -177,8 +177,9 @@ def train(
 ) -> TrainedModel:
     """Train the quantized network.
 
-    Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. The weights kept
-    are those of the epoch with the lowest validation loss. The same seed on the same machine gives the same weights.
+    Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. Of each phase the
+    weights kept are those of the epoch with the lowest validation loss. The same seed on the same machine gives the
+    same weights.
 
     Parameters
     ----------
@@ -197,17 +198,26 @@ def train(
         The loss is no longer finite.
     """
     started = time.perf_counter()
-    model = build_seeded(architecture, options.seed)
-    history = _fit(model, dataset, options, options.epochs, "QKeras", "train", progress)
-    weights = model_weights(model)
+    events = TrainingEvents.of(dataset)
+    parts: list[History] = []
+    weights: ModelWeights | None = None
+    if options.float_epochs:
+        graph = TrainingGraph(architecture, options, events, quantized=False)
+        graph.start(architecture, options.seed)
+        weights, history = _fit(graph, options, options.float_epochs, "QKeras", "float", progress)
+        parts.append(history)
+    graph = TrainingGraph(architecture, options, events)
+    graph.start(architecture, options.seed, weights)
+    weights, history = _fit(graph, options, options.epochs, "QKeras", "train", progress)
+    parts.append(history)
     if architecture.batch_normalized:
-        weights = fold(architecture, weights)
-        model = build_seeded(architecture.folded(), options.seed)
-        set_model_weights(model, weights)
-        tuned = _fit(model, dataset, options, options.fine_tune_epochs, "QKeras", "fine_tune", progress)
-        history = {name: history[name] + tuned[name] for name in history}
-        weights = model_weights(model)
-    return TrainedModel(architecture, weights, history, options.seed, time.perf_counter() - started)
+        folded = architecture.folded()
+        graph = TrainingGraph(folded, options, events)
+        graph.start(folded, options.seed, fold(architecture, weights))
+        weights, history = _fit(graph, options, options.fine_tune_epochs, "QKeras", "fine_tune", progress)
+        parts.append(history)
+    joined = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+    return TrainedModel(architecture, weights, joined, options.seed, time.perf_counter() - started)
 
 
 def train_float_twin(
@@ -215,83 +225,72 @@ def train_float_twin(
 ) -> FloatTwin:
     """Train the network without quantizers; parameters and errors are those of ``train``."""
     started = time.perf_counter()
-    model = build_seeded(architecture, options.seed, quantized=False)
-    history = _fit(model, dataset, options, options.epochs, "float twin", "train", progress)
-    return FloatTwin(architecture, model_weights(model), history, options.seed, time.perf_counter() - started)
-
-
-def build_seeded(architecture: Architecture, seed: int, *, quantized: bool = True) -> Any:
-    """``build_model`` with every source of randomness in Keras, TensorFlow, numpy and Python set to ``seed``."""
-    import keras
-    import tensorflow as tf
-
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    return build_model(architecture, quantized=quantized)
+    graph = TrainingGraph(architecture, options, TrainingEvents.of(dataset), quantized=False)
+    graph.start(architecture, options.seed)
+    epochs = options.float_epochs + options.epochs  # as many as the quantized network has
+    weights, history = _fit(graph, options, epochs, "float twin", "train", progress)
+    return FloatTwin(architecture, weights, history, options.seed, time.perf_counter() - started)
 
 
 def _fit(
-    model: Any, dataset: Dataset, options: TrainOptions, epochs: int, name: str, phase: str, progress: Progress | None
-) -> History:
-    """Fit ``model``; it has the best epoch's weights afterwards."""
-    import keras
-
-    training, validation = dataset.part("train"), dataset.part("validation")
-    rate: Any = options.learning_rate
-    if options.schedule == "cosine":
-        steps = epochs * -(-len(training) // options.batch_size)
-        rate = keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
-    optimizer = keras.optimizers.get({"class_name": options.optimizer, "config": {"learning_rate": rate}})
-    model.compile(
-        optimizer,
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")],
-        steps_per_execution=16,
-    )
-
+    graph: TrainingGraph, options: TrainOptions, epochs: int, name: str, phase: str, progress: Progress | None
+) -> tuple[ModelWeights, History]:
+    """Train what ``graph`` has begun with; the best epoch's weights, and the curves."""
     shown = progress.add_task(f"{name}, {phase.replace('_', '-')}", total=epochs) if progress else None
-
-    def report(epoch: int, logs: Mapping[str, float]) -> None:
-        _log.info("%s: epoch %d of %d, val_loss %.4f", name, epoch + 1, epochs, logs["val_loss"])
+    history: History = {key: [] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
+    best: tuple[float, int, ModelWeights] = (math.inf, 0, {})
+    y, n_events = graph.events.validation.y, len(graph.events)
+    for epoch in range(1, epochs + 1):
+        rates = _learning_rates(options, epoch, epochs, len(graph.constant_rates(0.0)))
+        found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
+        found["val_loss"], scores = graph.validate()
+        if not math.isfinite(found["loss"] + found["val_loss"]):
+            raise ToolError(
+                f"training of the {name} diverged: its loss is not finite in epoch {epoch}. Lower learning_rate "
+                f"({options.learning_rate})"
+            )
+        found["val_accuracy"] = accuracy(scores, y)
+        for key, values in history.items():
+            values.append(found[key])
+        _log.info("%s: epoch %d of %d, val_loss %.4f", name, epoch, epochs, found["val_loss"])
         if progress and shown is not None:
             progress.advance(shown)
-
-    fitted = model.fit(
-        training.x,
-        training.y[:, None],
-        sample_weight=loss_weights(training),
-        validation_data=(validation.x, validation.y[:, None], loss_weights(validation)),
-        validation_batch_size=PREDICT_BATCH,
-        batch_size=options.batch_size,
-        epochs=epochs,
-        callbacks=[
-            keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True),
-            keras.callbacks.LambdaCallback(on_epoch_end=report),
-        ],
-        verbose=0,
-    )
+        if found["val_loss"] < best[0]:
+            best = found["val_loss"], epoch, graph.weights()
+        elif epoch - best[1] >= options.patience:
+            break
     if progress and shown is not None:
         progress.update(shown, completed=epochs)
-    history: History = {key: [float(value) for value in values] for key, values in fitted.history.items()}
-    if not np.isfinite(history["loss"] + history.get("val_loss", [np.nan])).all():
-        raise ToolError(
-            f"training of the {name} diverged: its loss is not finite in epoch {len(history['loss'])}. Lower "
-            f"learning_rate ({options.learning_rate})"
-        )
-    return {**history, "phase": [phase] * len(history["loss"])}
+    return best[2], {**history, "phase": [phase] * len(history["loss"])}
 
 
-def loss_weights(dataset: Dataset) -> NDArray[np.float64]:
-    """Training weights with mean 1, so that the loss does not depend on their unit."""
-    weights = np.ones(len(dataset)) if dataset.training_weights is None else dataset.training_weights
-    normalized: NDArray[np.float64] = weights / weights.mean()
-    return normalized
+def _learning_rates(options: TrainOptions, epoch: int, epochs: int, steps: int) -> NDArray[np.float64]:
+    """Of the steps of an epoch, counted from 1: constant, or along half a period of a cosine over all epochs."""
+    step = np.arange((epoch - 1) * steps, epoch * steps)
+    shape = 0.5 * (1 + np.cos(np.pi * step / (epochs * steps))) if options.schedule == "cosine" else np.ones(steps)
+    rates: NDArray[np.float64] = options.learning_rate * shape
+    return rates
 
 
 def _predict(model: Any, x: ArrayLike) -> NDArray[np.float64]:
-    scores = model.predict(np.asarray(x), batch_size=PREDICT_BATCH, verbose=0)
-    return np.asarray(scores, dtype=np.float64)
+    import keras
+
+    return _outputs(keras.Model(model.inputs, {"scores": model.output}), x)["scores"]
+
+
+def _outputs(model: Any, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
+    """All outputs of a model by name, batch by batch; Keras' ``predict`` warns when many models are asked."""
+    import tensorflow as tf
+
+    (inputs,) = model.inputs
+    graph = tf.function(lambda batch: model(batch, training=False))
+    traced = graph.get_concrete_function(tf.TensorSpec(inputs.shape, inputs.dtype))
+    events = np.asarray(x)
+    batches = [
+        traced(tf.constant(events[first : first + PREDICT_BATCH], inputs.dtype))
+        for first in range(0, len(events), PREDICT_BATCH)
+    ]
+    return {name: np.concatenate([batch[name].numpy() for batch in batches]).astype(np.float64) for name in batches[0]}
 
 
 def _save_weights(path: Path, weights: ModelWeights) -> None:

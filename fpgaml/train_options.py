@@ -26,6 +26,9 @@ class TrainOptions(pydantic.BaseModel):
         Epochs without a lower validation loss after which training stops.
     fine_tune_epochs : int
         At most so many for the folded and quantized model, where there is batch normalisation.
+    float_epochs : int
+        Before all others, so many epochs as a float network; the quantized one begins with its weights. A search does
+        this once for all networks that differ in widths only.
     seed : int
         For initial weights, dropout and the order of events.
     """
@@ -39,4 +42,5 @@ class TrainOptions(pydantic.BaseModel):
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     patience: Annotated[int, pydantic.Field(ge=1)] = 10
     fine_tune_epochs: Annotated[int, pydantic.Field(ge=1)] = 5
+    float_epochs: Annotated[int, pydantic.Field(ge=0)] = 0
     seed: Annotated[int, pydantic.Field(ge=0)] = 1

@@ -8,6 +8,8 @@ training had never stopped. (With another number of threads TensorFlow adds in a
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -15,7 +17,8 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +28,18 @@ from numpy.typing import NDArray
 
 from fpgaml import metrics
 from fpgaml.architecture import Architecture
-from fpgaml.builder import fold, model_weights, quantized_weights
+from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
+from fpgaml.builder import ModelWeights, build_model, fold, model_weights, quantized_weights
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
 from fpgaml.errors import OutputError, StudyError, ToolError, did_you_mean
+from fpgaml.intervals import LEVEL
 from fpgaml.metrics import Target
 from fpgaml.storage import atomic_path
 from fpgaml.study import Point
-from fpgaml.train import PREDICT_BATCH, build_seeded, loss_weights
+from fpgaml.train import History, TrainedModel
 from fpgaml.train_options import TrainOptions
+from fpgaml.training_graph import TrainingEvents, TrainingGraph, epoch_order
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +67,12 @@ OBJECTIVES = {
 SMOOTHING = (0.5, 1.0, 2.0)
 """Multiples of the headline target over which ``signal_efficiency_smooth`` is the mean."""
 
+GRAPHS = 16
+"""Traced graphs that a trainer keeps."""
+
+REPLICAS = 100
+"""Of the bootstrap behind the threshold's part of an interval: enough for a logbook."""
+
 _STATE = re.compile(r"epoch_(\d+)\.state")
 
 
@@ -74,89 +86,211 @@ class TrialResult:
         Its id.
     epochs, from_epochs : int
         Where it stands, and from where it went on.
+    float_epochs : int
+        For how many epochs this call trained the float network that trials of this shape begin with.
     curves : mapping of name to list
         ``loss`` and ``accuracy`` in training; on validation events ``val_loss``, ``val_accuracy``, ``val_auc``,
         ``signal_efficiency`` at the headline target and ``signal_efficiency_smooth``, its mean over ``SMOOTHING``
         times that target. One number per epoch since epoch 1.
+    signal_efficiency : mapping
+        At the headline target on validation events, after the last epoch: ``value``, ``low`` and ``high``. The interval
+        holds the signal's statistics and, by bootstrap, those of the background that sets the threshold.
     cost : mapping of name to int
         See ``fpgaml.cost.Cost``; of the folded network with its quantized weights.
     wall_s : float
         Seconds that this call took.
+    spent_s : mapping of name to float
+        Where they went, as far as it is counted: ``tracing``, ``training`` and ``validation``, those of the float
+        network included, and ``waiting`` for another worker that trains it.
     """
 
     trial: str
     epochs: int
     from_epochs: int
+    float_epochs: int
     curves: Curves
+    signal_efficiency: Mapping[str, float | None]
     cost: Mapping[str, int]
     wall_s: float
+    spent_s: Mapping[str, float]
 
 
 def trial_id(point: Point) -> str:
     """The network's hash and six digits for how it is trained, whatever choices led to both."""
-    content = json.dumps(point.train.model_dump(mode="json"), sort_keys=True)
-    return f"{point.architecture.hash}{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+    return _options_id(point.architecture.hash, point.train)
+
+
+def _options_id(network: str, options: TrainOptions) -> str:
+    content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
+    return f"{network}{hashlib.sha256(content.encode()).hexdigest()[:6]}"
+
+
+class TrialTrainer:
+    """Trains the trials of a search, one after the other, with one copy of the data and one graph for each shape.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its train and validation splits are used.
+    targets : sequence of Target
+        The working points that judge the networks, the headline first.
+    """
+
+    def __init__(self, dataset: Dataset, targets: Sequence[Target]) -> None:
+        self.events, self.headline = TrainingEvents.of(dataset), targets[0]
+        self._graphs: OrderedDict[tuple[Any, ...], TrainingGraph] = OrderedDict()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    def train(self, point: Point, *, epochs: int, directory: Path) -> TrialResult:
+        """Train to epoch ``epochs``, from the latest state in ``directory`` not beyond it, or from the beginning.
+
+        The state at the end is saved. Of the training options only ``batch_size``, ``learning_rate``, which stays
+        constant, ``optimizer``, ``float_epochs`` and ``seed`` count: a schedule and early stopping would make an epoch
+        depend on the epochs to come. With ``float_epochs`` all trials of a shape begin with the weights of the same
+        float network; whoever comes first trains it, and leaves it beside ``directory``.
+
+        Parameters
+        ----------
+        point : Point
+            What to train, and how.
+        epochs : int
+            Counted from the beginning, at least 1; those of the float network do not count.
+        directory : Path
+            Of this trial alone; made if need be.
+
+        Raises
+        ------
+        ToolError
+            The loss is no longer finite, or there is not enough memory.
+        OutputError
+            The state cannot be saved.
+        DataError
+            The validation split cannot be judged: a class is missing, or a rate without weights.
+        """
+        import tensorflow as tf
+
+        if epochs < 1:
+            raise ValueError(f"a trial has at least one epoch, not {epochs}")
+        started = time.perf_counter()
+        self._spent.clear()
+        trial, options = trial_id(point), point.train
+        try:
+            graph = self._graph(point.architecture, options, quantized=True)
+            graph.start(point.architecture, options.seed)
+            from_epochs, curves = _restore(graph.variables, directory, trial, epochs)
+            float_epochs = 0
+            if options.float_epochs and not from_epochs:
+                weights, float_epochs = self._float_start(point, directory.parent)
+                graph.start(point.architecture, options.seed, weights)
+            scores = self._advance(graph, options, trial, epochs, directory, curves)
+        except tf.errors.ResourceExhaustedError as error:
+            raise ToolError(
+                f"trial {trial} needs more memory than there is. Use fewer workers or a smaller batch_size "
+                f"({options.batch_size})"
+            ) from error
+        return TrialResult(
+            trial=trial,
+            epochs=epochs,
+            from_epochs=from_epochs,
+            float_epochs=float_epochs,
+            curves=curves,
+            signal_efficiency=_estimate(scores, self.events.validation, self.headline),
+            cost=_cost(point.architecture, graph.weights()),
+            wall_s=time.perf_counter() - started,
+            spent_s=dict(self._spent),
+        )
+
+    def _float_start(self, point: Point, directory: Path) -> tuple[ModelWeights, int]:
+        """Weights to begin with, and for how many epochs they had to be trained."""
+        architecture, options = point.architecture, point.train
+        trial = f"float_{_options_id(architecture.shape_hash, options)}"
+        graph = self._graph(architecture, options, quantized=False)
+        with contextlib.ExitStack() as held:
+            with self._spending("waiting"):
+                held.enter_context(_alone(directory, trial))
+            graph.start(architecture, options.seed)
+            from_epochs, curves = _restore(graph.variables, directory / trial, trial, options.float_epochs)
+            self._advance(graph, options, trial, options.float_epochs, directory / trial, curves)
+        return graph.weights(), options.float_epochs - from_epochs
+
+    def _advance(
+        self, graph: TrainingGraph, options: TrainOptions, trial: str, epochs: int, directory: Path, curves: Curves
+    ) -> NDArray[np.float64]:
+        """Train on to ``epochs``, with the curves so far, which grow; the validation scores at the end."""
+        rates, n_events = graph.constant_rates(options.learning_rate), len(self.events)
+        from_epochs, scores = len(curves["loss"]), np.empty(0)
+        for epoch in range(from_epochs + 1, epochs + 1):
+            with self._spending("training"):
+                found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
+            _check_finite(found["loss"], trial, epoch, options)
+            with self._spending("validation"):
+                found["val_loss"], scores = graph.validate()
+                _check_finite(found["val_loss"], trial, epoch, options)
+                found |= _validation_metrics(scores, self.events.validation, self.headline)
+            for name in CURVES:
+                curves[name].append(found[name])
+            _log.debug("trial %s: epoch %d of %d: %s", trial, epoch, epochs, found)
+        if from_epochs == epochs:
+            return graph.validate()[1]
+        _save_state(directory / f"epoch_{epochs:05d}.state", graph.variables, trial, curves)
+        return scores
+
+    def _graph(self, architecture: Architecture, options: TrainOptions, *, quantized: bool) -> TrainingGraph:
+        key = TrainingGraph.key(architecture, options, quantized=quantized)
+        if key not in self._graphs:
+            with self._spending("tracing"):
+                self._graphs[key] = TrainingGraph(architecture, options, self.events, quantized=quantized)
+        self._graphs.move_to_end(key)
+        if len(self._graphs) > GRAPHS:
+            self._graphs.popitem(last=False)
+        return self._graphs[key]
+
+    @contextlib.contextmanager
+    def _spending(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._spent[name] += time.perf_counter() - started
 
 
 def train_trial(
     point: Point, dataset: Dataset, *, epochs: int, directory: Path, targets: Sequence[Target]
 ) -> TrialResult:
-    """Train to epoch ``epochs``, from the latest state in ``directory`` that is not beyond it, or from the beginning.
+    """Train one trial; parameters and errors are those of ``TrialTrainer``."""
+    return TrialTrainer(dataset, targets).train(point, epochs=epochs, directory=directory)
 
-    The state at the end is saved. Of the training options only ``batch_size``, ``learning_rate``, which stays constant,
-    ``optimizer`` and ``seed`` count: a schedule and early stopping would make an epoch depend on the epochs to come.
+
+def load_trial(point: Point, directory: Path, epochs: int | None = None) -> TrainedModel:
+    """The network of a saved state, batch normalisation folded.
 
     Parameters
     ----------
     point : Point
-        What to train, and how.
-    dataset : Dataset
-        Its train and validation splits are used.
-    epochs : int
-        Counted from the beginning, at least 1.
+        The trial.
     directory : Path
-        Of this trial alone; made if need be.
-    targets : sequence of Target
-        The working points that judge the network, the headline first.
+        Where its states are.
+    epochs : int, optional
+        After so many; the latest state if not given.
 
     Raises
     ------
-    ToolError
-        The loss is no longer finite, or there is not enough memory.
     OutputError
-        The state cannot be saved.
-    DataError
-        The validation split cannot be judged: a class is missing, or a rate without weights.
+        There is no such state, or it is broken.
     """
-    import tensorflow as tf
-
-    if epochs < 1:
-        raise ValueError(f"a trial has at least one epoch, not {epochs}")
-    started = time.perf_counter()
     trial = trial_id(point)
-    try:
-        model, optimizer = _build(point)
-        variables = [*model.variables, *optimizer.variables]
-        from_epochs, curves = _restore(variables, directory, trial, epochs)
-        if from_epochs < epochs:
-            train_epoch = _training(model, optimizer, dataset.part("train"), point.train)
-            judge = _judging(model, dataset.part("validation"), targets[0])
-            for epoch in range(from_epochs + 1, epochs + 1):
-                found = train_epoch(epoch)
-                _check_finite(found["loss"], trial, epoch, point.train)
-                found |= judge()
-                _check_finite(found["val_loss"], trial, epoch, point.train)
-                for name in CURVES:
-                    curves[name].append(found[name])
-                _log.debug("trial %s: epoch %d of %d: %s", trial, epoch, epochs, found)
-            _save_state(directory / f"epoch_{epochs:05d}.state", variables, trial, curves)
-    except tf.errors.ResourceExhaustedError as error:
-        raise ToolError(
-            f"trial {trial} needs more memory than there is. Use fewer workers or a smaller batch_size "
-            f"({point.train.batch_size})"
-        ) from error
-    costs = _cost(point.architecture, model)
-    return TrialResult(trial, epochs, from_epochs, curves, costs, time.perf_counter() - started)
+    found = _states(directory)
+    wanted = max(found, default=0) if epochs is None else epochs
+    if wanted not in found:
+        there = ", ".join(map(str, sorted(found))) or "none"
+        raise OutputError(f"{directory}: no state after epoch {wanted or 1} of trial {trial}; there are: {there}")
+    model = build_model(point.architecture)
+    arrays, curves = _read_state(found[wanted], trial, wanted)
+    for variable, array in zip(model.variables, arrays, strict=False):  # the optimizer's come after the model's
+        variable.assign(array)
+    weights = model_weights(model)
+    if point.architecture.batch_normalized:
+        weights = fold(point.architecture, weights)
+    history: History = {**curves, "phase": ["search"] * wanted}
+    return TrainedModel(point.architecture, weights, history, point.train.seed, 0.0)
 
 
 def score(curves: Mapping[str, Sequence[float]], objective: str) -> float:
@@ -179,87 +313,6 @@ def score(curves: Mapping[str, Sequence[float]], objective: str) -> float:
     name, sign = OBJECTIVES[objective]
     curve = curves[name]
     return sign * float(np.mean(curve[-max(1, len(curve) // 3) :]))
-
-
-def _build(point: Point) -> tuple[Any, Any]:
-    """Model and optimizer before the first epoch."""
-    import keras
-
-    options = point.train
-    model = build_seeded(point.architecture, options.seed)
-    optimizer = keras.optimizers.get(
-        {"class_name": options.optimizer, "config": {"learning_rate": options.learning_rate}}
-    )
-    optimizer.build(model.trainable_variables)
-    return model, optimizer
-
-
-def _training(
-    model: Any, optimizer: Any, training: Dataset, options: TrainOptions
-) -> Callable[[int], dict[str, float]]:
-    """A function that trains one epoch and gives its loss and accuracy.
-
-    The epoch is one graph: Keras' ``fit`` feeds events batch by batch, which took 1.2 to 1.6 times as long in
-    measurements with the network of the trigger demo.
-    """
-    import tensorflow as tf
-
-    trainable = model.trainable_variables
-    n_events = len(training)
-
-    def run(x: Any, y: Any, weights: Any, order: Any) -> tuple[Any, Any]:
-        loss, right = tf.zeros(()), tf.zeros(())
-        for first in tf.range(0, n_events, options.batch_size):
-            batch = order[first : first + options.batch_size]
-            labels = tf.gather(y, batch)
-            with tf.GradientTape() as tape:
-                scores = model(tf.gather(x, batch), training=True)[:, 0]
-                losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=scores)
-                losses *= tf.gather(weights, batch)
-                mean = tf.reduce_mean(losses)
-            optimizer.apply(tape.gradient(mean, trainable), trainable)
-            loss += tf.reduce_sum(losses)
-            right += tf.reduce_sum(tf.cast((scores >= 0) == (labels > 0), tf.float32))
-        return loss / n_events, right / n_events
-
-    # The events are arguments: TensorFlow keeps traced graphs and all that they hold for as long as the process lives.
-    # The graph is traced for these shapes: a function that is traced when called is warned of, trial after trial.
-    events = (
-        tf.constant(training.x),
-        tf.constant(training.y, tf.float32),
-        tf.constant(loss_weights(training), tf.float32),
-    )
-    specs = [tf.TensorSpec(column.shape, column.dtype) for column in events]
-    graph = tf.function(run).get_concrete_function(*specs, tf.TensorSpec((n_events,), tf.int64))
-
-    def train_epoch(epoch: int) -> dict[str, float]:
-        order = np.random.default_rng([options.seed, epoch]).permutation(n_events)
-        loss, accuracy = graph(*events, tf.constant(order))
-        return {"loss": float(loss), "accuracy": float(accuracy)}
-
-    return train_epoch
-
-
-def _judging(model: Any, validation: Dataset, headline: Target) -> Callable[[], dict[str, float]]:
-    """A function that gives the validation metrics of the model as it is."""
-    import tensorflow as tf
-
-    shape = tf.TensorSpec((None, *validation.input_shape), tf.float32)
-    graph = tf.function(lambda x: model(x, training=False)[:, 0]).get_concrete_function(shape)
-    batches = [
-        tf.constant(validation.x[first : first + PREDICT_BATCH]) for first in range(0, len(validation), PREDICT_BATCH)
-    ]
-    weights = loss_weights(validation)
-
-    def judge() -> dict[str, float]:
-        scores = np.concatenate([graph(batch).numpy() for batch in batches]).astype(np.float64)
-        if not np.isfinite(scores).all():
-            return {"val_loss": math.nan}
-        losses = np.logaddexp(0.0, scores) - validation.y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
-        loss = float(np.mean(weights * losses))
-        return {"val_loss": loss, **_validation_metrics(scores, validation, headline)}
-
-    return judge
 
 
 def _validation_metrics(scores: NDArray[np.float64], validation: Dataset, headline: Target) -> dict[str, float]:
@@ -285,6 +338,35 @@ def _validation_metrics(scores: NDArray[np.float64], validation: Dataset, headli
     }
 
 
+def _estimate(scores: NDArray[np.float64], validation: Dataset, headline: Target) -> Mapping[str, float | None]:
+    """Validation signal efficiency at the headline target, with its interval."""
+    signal = validation.y == 1
+    positive, negative = validation.select(signal), validation.select(~signal)
+    point = metrics.choose_working_point(
+        scores[~signal], kind=headline.kind, target=headline.value, weights=negative.weights
+    )
+    thresholds = replicated_thresholds(
+        {"trial": scores[~signal]},
+        (headline,),
+        weights=negative.weights,
+        groups=negative.groups,
+        replicas=REPLICAS,
+        seed=0,
+    )["trial"][0]
+    plain = metrics.efficiency(scores[signal] >= point.threshold, weights=positive.weights, groups=positive.groups)
+    replicas = replicated_efficiencies(scores[signal], thresholds, weights=positive.weights)
+    return widened(plain, replicas, lowest=0.0, level=LEVEL).to_json()
+
+
+@contextlib.contextmanager
+def _alone(directory: Path, name: str) -> Iterator[None]:
+    """Wait while another worker on this machine is at the same piece of work."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _check_finite(loss: float, trial: str, epoch: int, options: TrainOptions) -> None:
     if not math.isfinite(loss):
         raise ToolError(
@@ -293,8 +375,8 @@ def _check_finite(loss: float, trial: str, epoch: int, options: TrainOptions) ->
         )
 
 
-def _cost(architecture: Architecture, model: Any) -> dict[str, int]:
-    weights, firmware = model_weights(model), architecture
+def _cost(architecture: Architecture, weights: ModelWeights) -> dict[str, int]:
+    firmware = architecture
     if architecture.batch_normalized:
         weights, firmware = fold(architecture, weights), architecture.folded()
     return cost(firmware, quantized_weights(firmware, weights)).to_json()
@@ -314,12 +396,21 @@ def _save_state(path: Path, variables: Sequence[Any], trial: str, curves: Curves
         fresh.write_bytes(hashlib.sha256(content).digest() + content)
 
 
+def _states(directory: Path) -> dict[int, Path]:
+    """The states of a trial, by epoch."""
+    return {int(match[1]): path for path in directory.glob("*") if (match := _STATE.fullmatch(path.name))}
+
+
 def _restore(variables: Sequence[Any], directory: Path, trial: str, epochs: int) -> tuple[int, Curves]:
     """Give ``variables`` their values after the latest epoch that was saved and is not beyond ``epochs``."""
-    found = {int(match[1]): path for path in directory.glob("*") if (match := _STATE.fullmatch(path.name))}
+    found = _states(directory)
     for epoch in sorted((epoch for epoch in found if epoch <= epochs), reverse=True):
         try:
-            arrays, curves = _read_state(found[epoch], variables, trial, epoch)
+            arrays, curves = _read_state(found[epoch], trial, epoch)
+            if [(array.shape, array.dtype.name) for array in arrays] != [
+                (tuple(variable.shape), str(variable.dtype)) for variable in variables
+            ]:
+                raise OutputError(f"{found[epoch]}: is a state of another version")
         except OutputError as error:
             _log.warning("%s. It is ignored, and its epochs are trained again", error)
             continue
@@ -329,7 +420,7 @@ def _restore(variables: Sequence[Any], directory: Path, trial: str, epochs: int)
     return 0, {name: [] for name in CURVES}
 
 
-def _read_state(path: Path, variables: Sequence[Any], trial: str, epoch: int) -> tuple[list[NDArray[Any]], Curves]:
+def _read_state(path: Path, trial: str, epoch: int) -> tuple[list[NDArray[Any]], Curves]:
     """What ``_save_state`` wrote; ``OutputError`` if it is not that, or not of this trial and epoch."""
     try:
         content = path.read_bytes()
@@ -342,8 +433,6 @@ def _read_state(path: Path, variables: Sequence[Any], trial: str, epoch: int) ->
         header = json.loads(saved["header"].tobytes())
         arrays = [saved[name] for name in saved.files if name != "header"]
     lengths = {len(header["curves"].get(name, [])) for name in CURVES}
-    shapes = [(array.shape, array.dtype.name) for array in arrays]
-    expected = [(tuple(variable.shape), str(variable.dtype)) for variable in variables]
-    if header["trial"] != trial or lengths != {epoch} or shapes != expected:
+    if header["trial"] != trial or lengths != {epoch}:
         raise OutputError(f"{path}: is a state of another trial, epoch or version")
     return arrays, {name: header["curves"][name] for name in CURVES}

@@ -15,16 +15,15 @@ import pytest
 from networks import network
 
 from fpgaml import metrics
-from fpgaml.builder import build_model, fold, model_weights, quantized_weights, set_model_weights
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
-from fpgaml.errors import StudyError, ToolError
+from fpgaml.errors import OutputError, StudyError, ToolError
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
 from fpgaml.metrics import Target
 from fpgaml.study import Point
 from fpgaml.train_options import TrainOptions
-from fpgaml.trial import CURVES, score, train_trial, trial_id
+from fpgaml.trial import CURVES, TrialTrainer, load_trial, score, train_trial, trial_id
 
 HEADLINE = Target("rate_khz", 20.0)
 TARGETS = (HEADLINE, Target("rate_khz", 500.0))
@@ -34,10 +33,10 @@ def layer(kind, **fields):
     return layer_class(kind)(**fields)
 
 
-def point(name, **options):
+def point(name, *, bits=8, **options):
     middle = {"dropout": layer("dropout", rate=0.3), "batchnorm": layer("batchnorm", momentum=0.8)}
     layers = [
-        layer("dense", units=4096 if name == "wide" else 5, bits=(8, 2)),
+        layer("dense", units=4096 if name == "wide" else 5, bits=(bits, 2)),
         *([middle[name]] if name == "batchnorm" else []),
         layer("relu", bits=(8, 3)),
         *([middle[name]] if name == "dropout" else []),
@@ -189,7 +188,7 @@ def test_a_state_of_another_trial_is_not_taken(tmp_path, caplog):
 
 @pytest.mark.slow
 def test_curves_and_cost_are_those_of_the_saved_network(tmp_path):
-    """The last epoch, once more, with the model of ``build_model`` and float64."""
+    """The last epoch, once more, with the firmware's network in float64: batch normalisation folded and quantized."""
     for name in ("dropout", "batchnorm"):
         each, validation = point(name), clouds().part("validation")
         found = train(name, tmp_path / name, 4)
@@ -198,10 +197,9 @@ def test_curves_and_cost_are_those_of_the_saved_network(tmp_path):
         assert all(math.isfinite(value) for curve in found.curves.values() for value in curve)
         assert found.curves["loss"][-1] < found.curves["loss"][0]
 
-        weights = saved_weights(each, tmp_path / name / "epoch_00004.state")
-        model = build_model(each.architecture, dtype="float64")
-        set_model_weights(model, weights)
-        scores = model.predict(validation.x, verbose=0)[:, 0].astype(np.float64)
+        trained = load_trial(each, tmp_path / name)
+        assert trained.history["loss"] == found.curves["loss"]
+        scores = trained.predict(validation.x)[:, 0]
         weighted = validation.training_weights / validation.training_weights.mean()
         losses = np.log1p(np.exp(-np.abs(scores))) + np.maximum(scores, 0.0) - validation.y * scores
         assert found.curves["val_loss"][-1] == pytest.approx((weighted * losses).mean(), rel=1e-5)
@@ -212,20 +210,59 @@ def test_curves_and_cost_are_those_of_the_saved_network(tmp_path):
         assert found.curves["signal_efficiency"][-1] == pytest.approx(smooth[1], rel=1e-9)
         assert found.curves["signal_efficiency_smooth"][-1] == pytest.approx(np.mean(smooth), rel=1e-9)
 
-        firmware = each.architecture.folded()
-        folded = fold(each.architecture, weights)
-        assert found.cost == cost(firmware, quantized_weights(firmware, folded)).to_json()
+        assert found.signal_efficiency["value"] == pytest.approx(smooth[1], rel=1e-9)
+        low, high = found.signal_efficiency["low"], found.signal_efficiency["high"]
+        assert 0 <= low <= smooth[1] <= high <= 1
+        assert low < high
+        assert found.cost == cost(trained.firmware, trained.quantized_weights).to_json()
 
 
-def saved_weights(each, path):
-    """Weights in a state, by name; the model's variables come first in it, in the model's order."""
-    import io
+@pytest.mark.slow
+def test_only_states_that_are_there_are_loaded(tmp_path):
+    train("dropout", tmp_path, 2)
+    with pytest.raises(OutputError, match=r"no state after epoch 3 .* there are: 2"):
+        load_trial(point("dropout"), tmp_path, 3)
+    with pytest.raises(OutputError, match="of another trial"):
+        load_trial(point("dropout", seed=4), tmp_path)
+    with pytest.raises(OutputError, match="there are: none"):
+        load_trial(point("dropout"), tmp_path / "nothing")
 
-    model = build_model(each.architecture)
-    with np.load(io.BytesIO(path.read_bytes()[32:])) as saved:
-        for number, variable in enumerate(model.variables):
-            variable.assign(saved[f"variable_{number}"])
-    return model_weights(model)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dropout", "batchnorm"])
+def test_a_graph_that_other_widths_have_used_changes_nothing(name, tmp_path):
+    """One trainer for all: widths, weights and the optimizer are as fresh as in a process of their own."""
+    trainer = TrialTrainer(clouds(), TARGETS)
+    for bits, epochs in ((8, 2), (3, 1), (12, 2), (3, 3)):
+        trial = f"{bits} bits"
+        found = trainer.train(point(name, bits=bits), epochs=epochs, directory=tmp_path / trial)
+        alone = train(name, tmp_path / "alone" / trial, epochs, bits=bits)
+        assert (found.curves, found.cost) == (alone.curves, alone.cost)
+    assert len(trainer._graphs) == 1
+    assert states(tmp_path / "3 bits") == states(tmp_path / "alone" / "3 bits")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dropout", "batchnorm"])
+def test_networks_of_a_shape_begin_with_the_same_float_network(name, tmp_path):
+    trainer = TrialTrainer(clouds(), TARGETS)
+    found = {
+        bits: trainer.train(point(name, bits=bits, float_epochs=2), epochs=1, directory=tmp_path / f"{bits}")
+        for bits in (8, 4)
+    }
+    assert [found[bits].float_epochs for bits in (8, 4)] == [2, 0]
+    (shared,) = [path for path in tmp_path.iterdir() if path.name.startswith("float_") and path.is_dir()]
+    assert states(shared).keys() == {"epoch_00002.state"}
+    again = train(name, tmp_path / "elsewhere" / "4", 3, bits=4, float_epochs=2)
+    assert again.float_epochs == 2
+    assert {curve: values[:1] for curve, values in again.curves.items()} == found[4].curves
+    assert again.curves != train(name, tmp_path / "from scratch", 3, bits=4).curves
+
+
+def test_shapes_share_a_graph_and_nothing_else_does():
+    shapes = {each: point(each).architecture.shape_hash for each in ("dropout", "batchnorm", "plain", "wide")}
+    assert len(set(shapes.values())) == 4
+    assert point("plain", bits=5).architecture.shape_hash == shapes["plain"]
 
 
 def efficiency_at(rate, scores, validation):
@@ -238,16 +275,20 @@ def efficiency_at(rate, scores, validation):
 
 
 @pytest.mark.slow
-def test_the_loop_does_what_keras_fit_does(tmp_path):
-    """One batch of all events, so that their order is the same; a score of 0 passes, which Keras sees otherwise."""
+@pytest.mark.parametrize("name", ["plain", "batchnorm"])
+def test_the_loop_does_what_keras_fit_does(name, tmp_path):
+    """One batch of all events, so that their order is the same; a score of 0 passes, which Keras sees otherwise.
+
+    Keras validates the network with batch normalisation as such, the search what the firmware has.
+    """
     import keras
 
-    from fpgaml.train import build_seeded
+    from fpgaml.builder import build_model
 
-    each, dataset = point("batchnorm", batch_size=400, optimizer="sgd"), clouds()
+    each, dataset = point(name, batch_size=400, optimizer="sgd"), clouds()
     found = train_trial(each, dataset, epochs=3, directory=tmp_path, targets=TARGETS)
     training, validation = dataset.part("train"), dataset.part("validation")
-    model = build_seeded(each.architecture, each.train.seed)
+    model = build_model(each.architecture, seed=each.train.seed)
     model.compile(
         keras.optimizers.SGD(0.01),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
@@ -265,10 +306,11 @@ def test_the_loop_does_what_keras_fit_does(tmp_path):
         shuffle=False,
         verbose=0,
     )
-    for name in ("loss", "val_loss"):
-        assert found.curves[name] == pytest.approx(fitted.history[name], rel=1e-5)
-    for name in ("accuracy", "val_accuracy"):
-        assert found.curves[name] == pytest.approx(fitted.history[name], abs=1e-6)
+    validated = name == "plain"
+    for curve in ("loss", "val_loss")[: 1 + validated]:
+        assert found.curves[curve] == pytest.approx(fitted.history[curve], rel=1e-5)
+    for curve in ("accuracy", "val_accuracy")[: 1 + validated]:
+        assert found.curves[curve] == pytest.approx(fitted.history[curve], abs=1e-6)
 
 
 @pytest.mark.slow

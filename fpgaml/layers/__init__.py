@@ -105,12 +105,20 @@ class Layer(pydantic.BaseModel, abc.ABC):
         """
 
     @abc.abstractmethod
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
-        """The QKeras layer, or with ``quantized=False`` its float twin; None where inputs pass unchanged."""
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
+        """The QKeras layer, or with ``quantized=False`` its float twin; None where inputs pass unchanged.
+
+        What it draws, weights or what is dropped, comes from ``seed`` alone.
+        """
 
     def output_values(self, values: Values, input_shape: Shape) -> Values:
         """What the layer makes of ``values``; the same values unless a kind says otherwise."""
         return values
+
+    @property
+    def formats(self) -> tuple[FixedPoint, ...]:
+        """Number formats that the layer's quantizers have, in the order of its Keras layer's."""
+        return ()
 
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
         """Why this layer cannot be exact on this hardware, and what would be; None if it can."""
@@ -200,15 +208,26 @@ class ArithmeticLayer(Layer):
         allowed = ", ".join(map(str, valid))
         return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {allowed}"
 
-    def quantizer_arguments(self, *, quantized: bool, weight: str = "kernel") -> dict[str, Any]:
-        """Arguments of a QKeras layer for its quantizers; none for the float twin."""
+    def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
+        """Arguments of a QKeras layer, or of the float twin's, which begins with the same weights."""
+        import keras
+
+        initial = {"use_bias": self.use_bias, f"{weight}_initializer": keras.initializers.HeNormal(seed)}
         if not quantized:
-            return {"use_bias": self.use_bias}
+            return initial
+        from fpgaml.quantizers import WithinRange
+
+        quantizers = {weight: self.weight_format.qkeras_quantizer(), "bias": self.bias_format.qkeras_quantizer()}
         return {
-            "use_bias": self.use_bias,
-            f"{weight}_quantizer": self.weight_format.qkeras_quantizer(),
-            "bias_quantizer": self.bias_format.qkeras_quantizer(),
+            **initial,
+            **{f"{name}_quantizer": quantizer for name, quantizer in quantizers.items()},
+            **{f"{name}_constraint": WithinRange(quantizer) for name, quantizer in quantizers.items()},
         }
+
+    @property
+    def formats(self) -> tuple[FixedPoint, ...]:
+        """Of weights and biases."""
+        return (self.weight_format, self.bias_format)
 
 
 class QuantizerLayer(Layer):
@@ -237,6 +256,11 @@ class QuantizerLayer(Layer):
     def float_layer(self, name: str, dtype: str) -> Any:
         """What the float twin has in its place; None for nothing."""
 
+    @property
+    def formats(self) -> tuple[FixedPoint, ...]:
+        """Of the outputs."""
+        return (self.format,)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         return input_shape
@@ -245,7 +269,7 @@ class QuantizerLayer(Layer):
         """All values of the format."""
         return Values.of(self.format)
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """``QActivation``, or the float layer."""
         if not quantized:
             return self.float_layer(name, dtype)

@@ -75,7 +75,7 @@ class Convolution(ArithmeticLayer):
         """Step of the window along each axis."""
 
     @abc.abstractmethod
-    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+    def keras_arguments(self, *, quantized: bool, seed: int) -> dict[str, Any]:
         """What the Keras layer has beside window, step and padding."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -87,7 +87,7 @@ class Convolution(ArithmeticLayer):
         """Values in a window."""
         return math.prod(self.window) * input_shape[-1]
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """QKeras' layer, or Keras'."""
         import keras
         import qkeras
@@ -99,7 +99,7 @@ class Convolution(ArithmeticLayer):
             padding=self.padding,
             name=name,
             dtype=dtype,
-            **self.keras_arguments(quantized=quantized),
+            **self.keras_arguments(quantized=quantized, seed=seed),
         )
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:

@@ -83,7 +83,7 @@ class WindowPooling1D(Pooling):
         """Step."""
         return (self.strides or self.pool_size,)
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' pooling layer of the same name."""
         import keras
 
@@ -113,7 +113,7 @@ class WindowPooling2D(Pooling):
         """Steps."""
         return self.strides or self.pool_size
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' pooling layer of the same name."""
         import keras
 
@@ -136,7 +136,7 @@ class GlobalPooling(Pooling):
         self.window(input_shape)
         return (input_shape[-1],)
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' pooling layer of the same name."""
         import keras
 

@@ -31,7 +31,7 @@ class BatchNorm(Layer):
         """The same shape."""
         return input_shape
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' BatchNormalization over the last axis."""
         import keras
 

@@ -47,6 +47,6 @@ class Conv1D(Convolution):
         """Filters."""
         return self.filters
 
-    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+    def keras_arguments(self, *, quantized: bool, seed: int) -> dict[str, Any]:
         """Filters and quantizers."""
-        return {"filters": self.filters, **self.quantizer_arguments(quantized=quantized)}
+        return {"filters": self.filters, **self.quantizer_arguments(quantized=quantized, seed=seed)}

@@ -41,13 +41,13 @@ class Dense(ArithmeticLayer):
         """All outputs."""
         return self.units
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """``QDense``, or ``Dense``."""
         import keras
         import qkeras
 
         layer = qkeras.QDense if quantized else keras.layers.Dense
-        return layer(self.units, name=name, dtype=dtype, **self.quantizer_arguments(quantized=quantized))
+        return layer(self.units, name=name, dtype=dtype, **self.quantizer_arguments(quantized=quantized, seed=seed))
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
         """hls4ml's Dense."""

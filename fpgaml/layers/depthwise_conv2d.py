@@ -55,9 +55,9 @@ class DepthwiseConv2D(Convolution):
             )
         return super().refusal(input_shape, hardware)
 
-    def keras_arguments(self, *, quantized: bool) -> dict[str, Any]:
+    def keras_arguments(self, *, quantized: bool, seed: int) -> dict[str, Any]:
         """Quantizers."""
-        return self.quantizer_arguments(quantized=quantized, weight="depthwise")
+        return self.quantizer_arguments(quantized=quantized, seed=seed, weight="depthwise")
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
         """hls4ml's depthwise convolution."""

@@ -28,8 +28,8 @@ class Dropout(Layer):
         """The same shape."""
         return input_shape
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' Dropout."""
         import keras
 
-        return keras.layers.Dropout(self.rate, name=name, dtype=dtype)
+        return keras.layers.Dropout(self.rate, seed=seed, name=name, dtype=dtype)

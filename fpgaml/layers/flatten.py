@@ -19,7 +19,7 @@ class Flatten(Layer):
         """Any shape to (n_values,)."""
         return (math.prod(input_shape),)
 
-    def keras_layer(self, name: str, *, quantized: bool, dtype: str) -> Any:
+    def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """Keras' Flatten."""
         import keras
 

@@ -1,0 +1,222 @@
+"""Training, one graph an epoch; one graph for all networks that differ in widths only.
+
+Tracing a network takes TensorFlow about a second, an epoch of a search often less. So the graph reads widths, learning
+rates and the order of events when it runs, and another network of the same shape is a matter of new values.
+
+Keras' ``fit`` hands events over batch by batch; with the trigger demo's network that took 1.2 to 1.6 times as long.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fpgaml.architecture import Architecture
+from fpgaml.builder import (
+    ModelWeights,
+    build_model,
+    fold,
+    model_quantizers,
+    model_weights,
+    set_model_weights,
+)
+from fpgaml.dataset import Dataset
+from fpgaml.train_options import TrainOptions
+
+PREDICT_BATCH = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingEvents:
+    """Training and validation events as tensors, made once however many networks are trained.
+
+    Parameters
+    ----------
+    x, y, weights : tensors
+        Training events, shapes (n_events, *input_shape), (n_events,) and (n_events,); the weights have mean 1.
+    validation : Dataset
+        Validation events.
+    batches : tuple of tensors
+        Their inputs.
+    """
+
+    x: Any
+    y: Any
+    weights: Any
+    validation: Dataset
+    batches: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> TrainingEvents:
+        """The train and validation splits of a data set."""
+        import tensorflow as tf
+
+        training, validation = dataset.part("train"), dataset.part("validation")
+        batches = tuple(
+            tf.constant(validation.x[first : first + PREDICT_BATCH])
+            for first in range(0, len(validation), PREDICT_BATCH)
+        )
+        return cls(
+            tf.constant(training.x),
+            tf.constant(training.y, tf.float32),
+            tf.constant(training.loss_weights, tf.float32),
+            validation,
+            batches,
+        )
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+
+class TrainingGraph:
+    """Trains networks of one shape, one after the other.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Any network of the shape.
+    options : TrainOptions
+        Optimizer and batch size count.
+    events : TrainingEvents
+        What it is trained with.
+    quantized : bool
+        Or the float twin.
+    """
+
+    def __init__(
+        self, architecture: Architecture, options: TrainOptions, events: TrainingEvents, *, quantized: bool = True
+    ) -> None:
+        import keras
+        import tensorflow as tf
+
+        self.architecture, self.events, self.quantized = architecture, events, quantized
+        self.batch_size = options.batch_size
+        tf.config.experimental.enable_op_determinism()
+        self.model = build_model(architecture, quantized=quantized)
+        # Batch normalisation is judged as the firmware has it: folded, and the folded weights quantized.
+        folds = quantized and architecture.batch_normalized
+        self.firmware = build_model(architecture.folded()) if folds else self.model
+        if quantized:
+            for quantizer in {*model_quantizers(self.model), *model_quantizers(self.firmware)}:
+                quantizer.let_vary()
+        self.optimizer = keras.optimizers.get(
+            {"class_name": options.optimizer, "config": {"learning_rate": options.learning_rate}}
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        self._fresh = [np.array(variable) for variable in self.optimizer.variables]
+        self._train, self._score = self._trace_training(), self._trace_scores()
+
+    @staticmethod
+    def key(architecture: Architecture, options: TrainOptions, *, quantized: bool = True) -> tuple[Any, ...]:
+        """What networks must have in common to share a graph."""
+        return architecture.shape_hash, options.optimizer, options.batch_size, quantized
+
+    @property
+    def variables(self) -> list[Any]:
+        """Everything that an epoch changes: weights, moving statistics, seeds of dropout, the optimizer's variables."""
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def start(self, architecture: Architecture, seed: int, weights: ModelWeights | None = None) -> None:
+        """Begin with a network: its widths, its initial weights, or ``weights``, and a fresh optimizer."""
+        self.architecture = architecture
+        if self.quantized:
+            self._assign_widths(self.model, architecture)
+            if self.firmware is not self.model:
+                self._assign_widths(self.firmware, architecture.folded())
+        initial = build_model(architecture, quantized=self.quantized, seed=seed)
+        for variable, value in zip(self.model.variables, initial.variables, strict=True):
+            variable.assign(value)
+        for variable, fresh in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(fresh)
+        if weights is not None:
+            set_model_weights(self.model, weights)
+
+    def epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> dict[str, float]:
+        """Train once with all events.
+
+        Parameters
+        ----------
+        order : shape (n_events,)
+            Of the training events.
+        learning_rates : shape (n_batches,)
+            One for each step.
+
+        Returns
+        -------
+        dict
+            ``loss`` and ``accuracy`` over the training events, as each batch found them.
+        """
+        import tensorflow as tf
+
+        events = self.events
+        rates = tf.constant(learning_rates, tf.float32)
+        loss, accuracy = self._train(events.x, events.y, events.weights, tf.constant(order), rates)
+        return {"loss": float(loss), "accuracy": float(accuracy)}
+
+    def validate(self) -> tuple[float, NDArray[np.float64]]:
+        """Loss and scores, shape (n_events,), of the validation events; NaN and no scores if one is not finite."""
+        if self.firmware is not self.model:
+            set_model_weights(self.firmware, fold(self.architecture, model_weights(self.model)))
+        scores = np.concatenate([self._score(batch).numpy() for batch in self.events.batches]).astype(np.float64)
+        if not np.isfinite(scores).all():
+            return math.nan, scores[:0]
+        validation = self.events.validation
+        losses = np.logaddexp(0.0, scores) - validation.y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
+        return float(np.mean(validation.loss_weights * losses)), scores
+
+    def weights(self) -> ModelWeights:
+        """Copies of the network's weights, batch normalisation as such."""
+        return model_weights(self.model)
+
+    def constant_rates(self, learning_rate: float) -> NDArray[np.float64]:
+        """The same learning rate for every step of an epoch."""
+        return np.full(-(-len(self.events) // self.batch_size), learning_rate)
+
+    def _assign_widths(self, model: Any, architecture: Architecture) -> None:
+        for quantizer, fixed in zip(model_quantizers(model), architecture.formats, strict=True):
+            quantizer.assign(fixed.qkeras_quantizer())
+
+    def _trace_training(self) -> Any:
+        import tensorflow as tf
+
+        model, optimizer, batch_size, n_events = self.model, self.optimizer, self.batch_size, len(self.events)
+        trainable = model.trainable_variables
+
+        def run(x: Any, y: Any, weights: Any, order: Any, rates: Any) -> tuple[Any, Any]:
+            loss, right = tf.zeros(()), tf.zeros(())
+            for step in tf.range(-(-n_events // batch_size)):
+                batch = order[step * batch_size : (step + 1) * batch_size]
+                labels = tf.gather(y, batch)
+                with tf.GradientTape() as tape:
+                    scores = model(tf.gather(x, batch), training=True)[:, 0]
+                    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=scores)
+                    losses *= tf.gather(weights, batch)
+                    mean = tf.reduce_mean(losses)
+                optimizer.learning_rate.assign(rates[step])
+                optimizer.apply(tape.gradient(mean, trainable), trainable)
+                loss += tf.reduce_sum(losses)
+                right += tf.reduce_sum(tf.cast((scores >= 0) == (labels > 0), tf.float32))
+            return loss / n_events, right / n_events
+
+        # The events are arguments: TensorFlow keeps traced graphs and all that they hold for as long as the process
+        # lives. The graph is traced for these shapes: a function that is traced when called is warned of.
+        columns = (self.events.x, self.events.y, self.events.weights)
+        specs = [tf.TensorSpec(column.shape, column.dtype) for column in columns]
+        order, rates = tf.TensorSpec((n_events,), tf.int64), tf.TensorSpec((None,), tf.float32)
+        return tf.function(run).get_concrete_function(*specs, order, rates)
+
+    def _trace_scores(self) -> Any:
+        import tensorflow as tf
+
+        shape = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
+        return tf.function(lambda x: self.firmware(x, training=False)[:, 0]).get_concrete_function(shape)
+
+
+def epoch_order(seed: int, epoch: int, n_events: int) -> NDArray[np.int64]:
+    """The order of training events in an epoch, counted from 1: the same however training got there."""
+    order: NDArray[np.int64] = np.random.default_rng([seed, epoch]).permutation(n_events)
+    return order
