@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fpgaml.backends import Backend, get_backend
 from fpgaml.convert import HLSProject
+from fpgaml.displays import html_table
 from fpgaml.errors import DataError
 from fpgaml.storage import atomic_path, cache_directory
 from fpgaml.train import TrainedModel
@@ -119,6 +120,18 @@ class Agreement:
             f"{self.mismatches} of {self.words} words differ; first in event {first.event}, where layer {first.layer} "
             f"is the first that differs, by {first.lsb:g} LSB"
         )
+
+    def _repr_html_(self) -> str:
+        simulation = self.simulation
+        rows = [
+            ("words that differ", f"{self.mismatches:,} of {self.words:,}"),
+            ("events", f"{len(simulation.scores):,}"),
+            ("speed", f"{simulation.events_per_s:,.0f} events per second, {simulation.processes} processes"),
+        ]
+        if self.first_difference is not None:
+            first = self.first_difference
+            rows.append(("first difference", f"event {first.event}, layer {first.layer}, {first.lsb:g} LSB"))
+        return html_table(f"C simulation and model {'agree' if self.exact else 'DISAGREE'}", rows)
 
 
 def csim(

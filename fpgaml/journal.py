@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 VERSION = 1
 HEADER = "header"
 
+JOURNAL = "journal.jsonl"
+"""The journal of a run, in its directory."""
+
 
 class Journal:
     """The journal of one search.

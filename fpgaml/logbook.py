@@ -17,9 +17,10 @@ FORMATS = ("markdown", "myst")
 UNKNOWN = "–"
 
 FIGURES = """\
-Everything is measured on validation events, after the last epoch that the trial was trained for; trials are ranked by
-score. With n epochs, stdev = √(Σ(loss − val_loss)² / (n − 1)) says how far training and validation are apart, and
-volatility = 100/n · Σ(Δval_loss − Δloss)² how much the one jumps about while the other does not."""
+Everything is measured on validation events, after the last epoch that the trial was trained for. Scores after different
+numbers of epochs do not compare: trials with more epochs come first, and among those the higher score. With n epochs,
+stdev = √(Σ(loss − val_loss)² / (n − 1)) says how far training and validation are apart, and volatility =
+100/n · Σ(Δval_loss − Δloss)² how much the one jumps about while the other does not."""
 
 
 def curve_stdev(loss: ArrayLike, val_loss: ArrayLike) -> float:
@@ -56,6 +57,7 @@ def logbook(
     n: int,
     title: str = "Logbook",
     target: str = "",
+    trials: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The logbook of a search.
 
@@ -68,11 +70,14 @@ def logbook(
     format : {"markdown", "myst"}
         What tables are written as: plain Markdown, or MyST's list-table.
     n : int
-        How many trials to show, the best first.
+        How many trials to show: first those that were trained longest, and of those the best, as in ``SearchResult``.
     title : str
         The first line.
     target : str
         Where the signal efficiency is taken, such as "10 kHz".
+    trials : sequence of mappings
+        The study's hand-picked trials, if it has any. Their numbers, counted from 1 in the study's order, then stand
+        beside their ids.
 
     Raises
     ------
@@ -85,10 +90,13 @@ def logbook(
         raise ValueError(f"a logbook shows at least 1 trial, found n = {n}")
     events = [event for event in events if "trial" in event]
     finished, failed = _finished(events), _failed(events)
-    best = sorted(finished.values(), key=lambda event: (-event["score"], event["trial"]))[:n]
+    best = sorted(finished.values(), key=lambda event: (-event["epochs"], -event["score"], event["trial"]))[:n]
+    picked = ["number"] if trials else []
     choices = _values_tried(events)
     label = f"-{events[0]['trial']}" if events else ""  # a label may stand once in a book of logbooks
     sections = [f"# {title}", _account(events, finished, failed)]
+    if trials:
+        sections.append(f"The study lists {_counted(len(trials), 'trial')}, picked by hand.")
     if choices:
         rows = [[name, ", ".join(values)] for name, values in choices.items()]
         sections += ["## Values tried", _table(format, "Values tried", f"values{label}", ["choice", "values"], rows)]
@@ -96,15 +104,16 @@ def logbook(
         heading = "The best trial" if len(best) == 1 else f"The best {len(best)} trials"
         efficiency = f"signal efficiency at {target}" if target else "signal efficiency"
         headers = [
-            "trial", *choices, "epochs", "score", "accuracy", efficiency, "parameters", "EBOPs", "stdev", "volatility",
+            "trial", *picked, *choices, "epochs", "score", "accuracy", efficiency, "parameters", "EBOPs", "stdev",
+            "volatility",
         ]  # fmt: skip
-        rows = [_row(event, list(choices)) for event in best]
+        rows = [_row(event, list(choices), trials) for event in best]
         sections += [f"## {heading}", _table(format, heading, f"best{label}", headers, rows), FIGURES]
     if failed:
-        headers = ["trial", *choices, "epochs", "reason"]
+        headers = ["trial", *picked, *choices, "epochs", "reason"]
         rows = [
-            [str(trial), *_chosen(event, list(choices)), str(event.get("epochs", UNKNOWN)), str(event.get("reason"))]
-            for trial, event in failed.items()
+            [*_named(event, list(choices), trials), str(event.get("epochs", UNKNOWN)), str(event.get("reason"))]
+            for event in failed.values()
         ]
         sections += ["## Failed", _table(format, "Failed trials", f"failed{label}", headers, rows)]
     return "\n\n".join(sections) + "\n"
@@ -166,13 +175,12 @@ def _values_tried(events: Sequence[Event]) -> dict[str, list[str]]:
     return tried
 
 
-def _row(event: Event, choices: Sequence[str]) -> list[str]:
+def _row(event: Event, choices: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> list[str]:
     curves, cost = event.get("curves") or {}, event.get("cost") or {}
     loss, val_loss = (_curve(curves, name) for name in ("loss", "val_loss"))
     measured = len(loss) == len(val_loss)
     return [
-        str(event["trial"]),
-        *_chosen(event, choices),
+        *_named(event, choices, trials),
         str(event["epochs"]),
         _number(event["score"], ".5f"),
         _number(_last(curves, "val_accuracy"), ".5f"),
@@ -184,9 +192,12 @@ def _row(event: Event, choices: Sequence[str]) -> list[str]:
     ]
 
 
-def _chosen(event: Event, choices: Sequence[str]) -> list[str]:
+def _named(event: Event, choices: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A trial's id, its number where trials were picked by hand, and its choices."""
     chosen = event.get("choices", {})
-    return [_plain(chosen[name]) if name in chosen else UNKNOWN for name in choices]
+    numbers = [str(number) for number, trial in enumerate(trials, 1) if dict(trial) == chosen]
+    values = [_plain(chosen[name]) if name in chosen else UNKNOWN for name in choices]
+    return [str(event["trial"]), *([", ".join(numbers) or UNKNOWN] if trials else []), *values]
 
 
 def _curve(curves: Mapping[str, Any], name: str) -> list[float]:

@@ -76,7 +76,7 @@ def _lock(directory: int, output: Path) -> None:
 
 def _remove_leftovers(output: Path) -> None:
     """Remove what a killed process was writing."""
-    for pattern in (".*", "*/.*", "trials/*/.*"):
+    for pattern in (".*", "*/.*", "trials/*/.*", "winners/*/.*", "reports/*/.*", "reports/*/figures/.*"):
         for path in list(output.glob(pattern)):
             found = LEFTOVER.fullmatch(path.name)
             # The name alone could be that of something else, such as a ``.venv.disabled``.

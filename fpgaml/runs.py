@@ -41,6 +41,8 @@ class Run:
         None where nothing has been converted.
     search : mapping, optional
         ``search.json``; None where nothing was searched.
+    winners : mapping, optional
+        ``winners.json``; None where no winner of a search has been trained.
     """
 
     directory: Path
@@ -57,6 +59,7 @@ class Run:
     agreement: Mapping[str, Any] | None
     hls_project: Path | None
     search: Mapping[str, Any] | None
+    winners: Mapping[str, Any] | None
 
 
 def load_run(directory: Path, *, trial: str | None = None) -> Run:
@@ -67,7 +70,7 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
     directory : Path
         What was given as ``--output``.
     trial : str, optional
-        Needed only where there are several.
+        Needed only where there are several; the winner of a search if not given.
 
     Raises
     ------
@@ -81,8 +84,16 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
     study = _study(_written(directory / "study.yaml", "train"))
     environment, dataset = (_read(directory / name, "train") for name in ("environment.json", "dataset.json"))
     events = Events.load(_written(directory / "events.npz", "train"))
-    search = _read(directory / "search.json", "run") if (directory / "search.json").exists() else None
-    chosen = _trial(directory, trial or (search["winner"]["trial"] if search else None))
+    search, winners = (
+        _read(directory / name, "run") if (directory / name).exists() else None
+        for name in ("search.json", "winners.json")
+    )
+    if search is not None and winners is None and trial is None:
+        raise OutputError(
+            f"{directory}: was searched, and has no winner yet. `fpgaml run STUDY --output {directory}` goes on to it; "
+            "--trial takes a trial as the search trained it"
+        )
+    chosen = _trial(directory, winners["winner"]["trial"] if winners and trial is None else trial)
     folder = directory / "trials" / chosen
     scores = _scores(folder / "scores.npz", events)
     simulated, agreement = _csim(directory / "csim", chosen, events)
@@ -108,6 +119,7 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
         agreement=agreement,
         hls_project=project if project.is_dir() else None,
         search=search,
+        winners=winners,
     )
 
 

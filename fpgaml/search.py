@@ -9,14 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
-import os
-import signal
-import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,30 +20,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpgaml.dataset import SPLITS, Dataset
+from fpgaml.displays import html_table
 from fpgaml.environment import load_tensorflow
-from fpgaml.errors import FpgamlError, StudyError, ToolError
-from fpgaml.journal import Journal
+from fpgaml.errors import StudyError, ToolError
+from fpgaml.journal import JOURNAL, Journal
 from fpgaml.pareto import hypervolume, pareto_front
 from fpgaml.proposals import WAIT, Proposal, Proposer
 from fpgaml.search_options import SearchOptions, meets
+from fpgaml.search_progress import SearchProgress
 from fpgaml.study import Study
-from fpgaml.trial import score, train_trial, trial_id
+from fpgaml.trial import score, trial_id
+from fpgaml.workers import Worker, WorkerDied, Workers, open_workers
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 _log = logging.getLogger(__name__)
 
-JOURNAL = "journal.jsonl"
 
-ATTEMPTS = 3
-"""How often a trial is begun whose worker dies, before it counts as failed."""
-
-TRIALS_PER_PROCESS = 50
-"""After so many trials a worker is replaced: TensorFlow keeps some megabytes of each."""
-
-WORKER_GIB = 3.0
-"""Memory that a worker is allowed for beside its data."""
+SHOWN = 5
+"""Trials that a notebook shows of a result."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +120,25 @@ class SearchResult:
             f"score {best.score:.4f} after {best.epochs} epochs ({chosen})"
         )
 
+    def _repr_html_(self) -> str:
+        front = {trial.trial for trial in self.front}
+        names = tuple(self.trials[0].choices)
+        rows = [
+            (
+                found.trial,
+                *(found.choices[name] for name in names),
+                found.epochs,
+                f"{found.score:.4f}",
+                f"{found.cost['ebops']:,}",
+                "yes" if found.trial in front else "",
+            )
+            for found in self.trials[:SHOWN]
+        ]
+        n, failed = len(self.trials), f", {len(self.failed)} failed" if self.failed else ""
+        title = f"Search: the best {len(rows)} of {n} trials{failed}, {self.epochs} epochs in all"
+        headers = ("trial", *names, "epochs", "score", "EBOPs", "on the Pareto front")
+        return html_table(title, rows, headers=headers)
+
     def to_json(self) -> dict[str, Any]:
         """Everything but the curves."""
         return {
@@ -166,11 +176,11 @@ class SearchResult:
 
 def search(
     study: Study,
-    options: SearchOptions,
     dataset: Dataset,
     output: Path,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> SearchResult:
     """Search, or go on with a search that was interrupted in ``output``.
@@ -178,102 +188,133 @@ def search(
     Parameters
     ----------
     study : Study
-        With choices.
-    options : SearchOptions
-        How to search.
+        With choices, or trials; its search options say how to search.
     dataset : Dataset
         Its train and validation splits are used; test data never.
     output : Path
-        Holds the journal and the state of every trial.
+        Holds the journal and the state of every trial; on a cluster, on a file system that all workers share.
     workers : int, optional
-        Processes that train side by side, each with one thread; what cores and memory allow if not given.
+        Trials to train side by side, each in a process with one thread; what cores and memory allow if not given, or
+        as many as the cluster has workers.
+    scheduler : str, optional
+        The address of a Dask scheduler, such as ``tcp://host:8786``; processes on this machine if not given.
     progress : rich.progress.Progress, optional
-        Where to show finished trials and epochs.
+        Where to show finished, running and stopped trials, the best score and the time left.
 
     Raises
     ------
     OutputError
-        ``output`` holds the search of another space.
+        ``output`` holds the search of another space, or cannot be written; what is finished is kept.
     StudyError
         The study has nothing to choose.
+    ToolError
+        No trial has a score; or there is no cluster at ``scheduler``, see ``fpgaml.workers.open_workers``.
     """
-    if not study.choices:
+    if not study.choices and not study.trials:
         raise StudyError(f"{study.source.path}: there is nothing to search: it has no choices")
     started = time.perf_counter()
-    journal = Journal(output / JOURNAL, space=_space(study, options, dataset))
+    journal = Journal(output / JOURNAL, space=_space(study, dataset))
+    events = list(journal.read())
     load_tensorflow()  # Keras-Tuner does, and not quietly
-    with tempfile.TemporaryDirectory(prefix=".search-data.", dir=output) as directory:
-        shared = Path(directory) / "search-data"
-        share_dataset(dataset, shared)
-        run = _Run(study, options, journal, output, shared, workers or default_workers(dataset), progress)
-        run.work()
-    return _result(run.events, options, time.perf_counter() - started)
+    proposer = Proposer(study.search, study.choices, study.trials)
+    seen = training_part(dataset, study.search.training_fraction, seed=study.search.seed)
+    with open_workers(study, seen, output, n=workers, scheduler=scheduler) as opened:
+        shown = SearchProgress(proposer.schedule, progress)
+        _Search(study, output, journal, proposer, opened, shown, events, _known(events)).work()
+    return _result(events, study.search, time.perf_counter() - started)
 
 
-def default_workers(dataset: Dataset) -> int:
-    """As many as there are cores, and as memory allows."""
-    import psutil
+def training_part(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
+    """A part of the training events, the same part of signal and background, drawn at random; and all others.
 
-    needed = WORKER_GIB * 2**30 + 2 * dataset.x.nbytes
-    return max(1, min(len(os.sched_getaffinity(0)), int(psutil.virtual_memory().available // needed)))
+    Parameters
+    ----------
+    dataset : Dataset
+        Of which to take a part.
+    fraction : float
+        Of the training events of each class that is kept, above 0 and at most 1; at least one event of each.
+    seed : int
+        For the draw.
+    """
+    if fraction >= 1:
+        return dataset
+    kept = dataset.split != SPLITS.index("train")
+    generator = np.random.default_rng(seed)
+    for label in (0, 1):
+        events = np.flatnonzero((dataset.split == SPLITS.index("train")) & (dataset.y == label))
+        kept[generator.permutation(events)[: max(1, round(fraction * len(events)))]] = True
+    return dataset.select(kept)
 
 
-def _space(study: Study, options: SearchOptions, dataset: Dataset) -> str:
+def _space(study: Study, dataset: Dataset) -> str:
     """Names what is searched: another study, other options or other data are another space."""
-    content = [study.dump(), options.model_dump(mode="json"), dataset.sha256]
+    content = [study.dump(), study.search.model_dump(mode="json"), dataset.sha256]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass
+def _known(events: list[dict[str, Any]]) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """What need not be trained again, by trial and epochs: scores, and failures that would only happen again."""
+    return {
+        (event["trial"], event["epochs"]): event
+        for event in events
+        if event["event"] == "finished" or (event["event"] == "failed" and event.get("final"))
+    }
+
+
+@dataclass(frozen=True)
 class _Job:
+    """A proposal, and the trial that it is."""
+
     proposal: Proposal
     trial: str
-    attempts: int = 1
 
 
 @dataclass
-class _Run:
-    """One call of ``search``: what is known, and what is under way."""
+class _Search:
+    """One call of ``search``: what is known, and what is under way.
+
+    ``known`` holds, by trial and epochs, what needs no training: scores of earlier calls, and all that ended in this.
+    """
 
     study: Study
-    options: SearchOptions
-    journal: Journal
     output: Path
-    shared: Path
-    workers: int
-    progress: Progress | None
-    events: list[Mapping[str, Any]] = field(default_factory=list)
+    journal: Journal
+    proposer: Proposer
+    workers: Workers
+    shown: SearchProgress
+    events: list[dict[str, Any]]
+    known: dict[tuple[str, int], Mapping[str, Any]]
+    running: dict[Future[dict[str, Any]], _Job] = field(default_factory=dict)
+    waiting: list[_Job] = field(default_factory=list)  # their trial is being trained to another epoch
 
     def work(self) -> None:
-        self.events = list(self.journal.read())
-        self.known = {(e["trial"], e["epochs"]): e for e in self.events if e["event"] in ("finished", "failed")}
-        self.proposer = Proposer(self.options, self.study.choices)
-        self.pool: ProcessPoolExecutor | None = None
-        self.running: dict[Future[dict[str, Any]], _Job] = {}
-        self.waiting: list[_Job] = []  # their trial is being trained to another epoch
-        self.shown = self.progress.add_task("search: trials", total=None) if self.progress else None
-        try:
-            while self._fill():
-                self._collect()
-        finally:
-            self._stop()
+        """Train until there is nothing more to train."""
+        while self._fill():
+            self.shown.show(len(self.running))
+            done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda ended: self.running[ended].proposal.number):
+                self._keep(future)
+        self.shown.show(0)
 
     def _fill(self) -> bool:
         """Give every worker something to do; False when the search is over."""
-        while len(self.running) < self.workers:
+        while len(self.running) < self.workers.n:
             job = self._next_waiting()
             if job is None:
                 proposal = self.proposer.propose()
                 if proposal is None or proposal is WAIT:
                     break
                 job = _Job(proposal, trial_id(self.study.point(proposal.choices)))
-            known = self.known.get((job.trial, job.proposal.epochs))
-            if known is not None:
-                self._tell(job.proposal, known)
+            event = self.known.get((job.trial, job.proposal.epochs))
+            if event is not None:
+                self._tell(job, event, known=True)
             elif any(other.trial == job.trial for other in self.running.values()):
                 self.waiting.append(job)
             else:
-                self._submit(job)
+                self._append("started", job)
+                directory = self.output.resolve() / "states" / job.trial
+                arguments = dict(job.proposal.choices), job.proposal.epochs, str(directory)
+                self.running[self.workers.submit(train_in_worker, *arguments)] = job
         return bool(self.running)
 
     def _next_waiting(self) -> _Job | None:
@@ -284,67 +325,29 @@ class _Run:
                 return job
         return None
 
-    def _submit(self, job: _Job) -> None:
-        if self.pool is None:
-            context = multiprocessing.get_context("spawn")
-            arguments = (str(self.study.source.path), str(self.shared))
-            self.pool = ProcessPoolExecutor(
-                self.workers, context, _start_worker, arguments, max_tasks_per_child=TRIALS_PER_PROCESS
-            )
-        self._append("started", job)
-        directory = self.output / "states" / job.trial
-        future = self.pool.submit(_train, dict(job.proposal.choices), job.proposal.epochs, str(directory))
-        self.running[future] = job
-
-    def _collect(self) -> None:
-        """Wait until a trial has ended, and keep what came of it."""
-        done, _ = wait(self.running, return_when=FIRST_COMPLETED)
-        for future in done:
-            job = self.running.pop(future)
-            try:
-                found = future.result()
-            except BrokenProcessPool:
-                self.running[future] = job
-                self._restart()
-                return
-            except FpgamlError as error:
-                self._append("failed", job, reason=str(error))
-            except MemoryError:
-                self._append("failed", job, reason="not enough memory")
-            else:
-                self._append("finished", job, score=score(found["curves"], self.options.objective), **found)
-            self._tell(job.proposal, self.events[-1])
-            if self.progress and self.shown is not None:
-                self.progress.advance(self.shown)
-
-    def _restart(self) -> None:
-        """A worker has died and taken the pool with it: begin what was running again."""
-        jobs = list(self.running.values())
-        self._stop()
-        for job in jobs:
-            if job.attempts < ATTEMPTS:
-                _log.warning("a worker died; trial %s is begun again", job.trial)
-                self.waiting.append(_Job(job.proposal, job.trial, job.attempts + 1))
-            else:
-                reason = f"its worker died {ATTEMPTS} times, for lack of memory perhaps: try fewer workers"
-                self._append("failed", job, reason=reason)
-                self._tell(job.proposal, self.events[-1])
-
-    def _stop(self) -> None:
-        """End all workers at once; what they have not saved is trained again later."""
-        if self.pool is not None:
-            for process in list((self.pool._processes or {}).values()):  # noqa: SLF001  there is no other way to them
-                process.kill()
-            self.pool.shutdown(wait=True, cancel_futures=True)
-        self.pool, self.running = None, {}
-
-    def _tell(self, proposal: Proposal, event: Mapping[str, Any]) -> None:
-        if event["event"] == "failed":
-            self.proposer.fail(proposal)
+    def _keep(self, future: Future[dict[str, Any]]) -> None:
+        """Keep what came of a trial that has ended; errors that would meet every trial end the search."""
+        job = self.running.pop(future)
+        try:
+            found = future.result()
+        except WorkerDied as error:
+            found = {"reason": f"trial {job.trial}: {error}", "final": False}
+        if "reason" in found:
+            event = self._append("failed", job, **found)
+            _log.warning("%s. The search goes on without it", found["reason"])
         else:
-            self.proposer.tell(proposal, event["score"])
+            event = self._append("finished", job, score=score(found["curves"], self.study.search.objective), **found)
+        self.known[job.trial, job.proposal.epochs] = event
+        self._tell(job, event, known=False)
 
-    def _append(self, kind: str, job: _Job, **content: Any) -> None:
+    def _tell(self, job: _Job, event: Mapping[str, Any], *, known: bool) -> None:
+        if event["event"] == "failed":
+            self.proposer.fail(job.proposal)
+        else:
+            self.proposer.tell(job.proposal, event["score"])
+        self.shown.ended(job.proposal, event, known=known)
+
+    def _append(self, kind: str, job: _Job, **content: Any) -> Mapping[str, Any]:
         event = {
             "event": kind,
             "trial": job.trial,
@@ -356,64 +359,47 @@ class _Run:
         }
         self.journal.append(event)
         self.events.append(event)
-        if kind != "started":
-            self.known[job.trial, job.proposal.epochs] = event
+        return event
 
 
-def share_dataset(dataset: Dataset, directory: Path) -> None:
-    """Write the train and validation events as arrays that all workers map into memory."""
-    kept = dataset.select(dataset.split != SPLITS.index("test"))
-    columns: dict[str, Any] = {
-        "x": kept.x,
-        "y": kept.y,
-        "split": kept.split,
-        "weights": kept.weights,
-        "groups": kept.groups,
-    }
-    columns["training_weights"] = kept.training_weights
-    directory.mkdir()
-    for name, column in columns.items():
-        if column is not None:
-            np.save(directory / f"{name}.npy", column)
-    (directory / "rate_khz.json").write_text(json.dumps(kept.rate_khz), encoding="utf-8")
+def train_in_worker(worker: Worker, choices: dict[str, Any], epochs: int, directory: str) -> dict[str, Any]:
+    """Train a trial in a worker process.
 
+    Returns
+    -------
+    dict
+        What the journal tells of it: ``curves``, ``cost``, ``signal_efficiency``, ``float_epochs``, ``wall_s`` and
+        ``spent_s``. Or the ``reason`` why
+        it failed, and whether that is ``final``: a loss that is not finite will be so again, while memory may be there
+        the next time.
 
-def shared_dataset(directory: Path) -> Dataset:
-    """What ``share_dataset`` wrote, mapped into memory."""
-    columns = {path.stem: np.load(path, mmap_mode="r") for path in sorted(directory.glob("*.npy"))}
-    rate_khz = json.loads((directory / "rate_khz.json").read_text(encoding="utf-8"))
-    return Dataset(rate_khz=rate_khz, **columns)
+    Raises
+    ------
+    OutputError, DataError
+        As ``TrialTrainer.train`` does: no other trial would fare better.
+    """
+    import tensorflow as tf
 
-
-_worker: dict[str, Any] = {}
-"""What a worker process keeps between trials: the study and its data."""
-
-
-def _start_worker(study: str, shared: str) -> None:
-    """Prepare a worker: one thread, so that workers side by side do not get into each other's way."""
-    for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ[variable] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    load_tensorflow()
-    _worker["study"] = Study.load(Path(study))
-    _worker["dataset"] = shared_dataset(Path(shared))
-
-
-def _train(choices: dict[str, Any], epochs: int, directory: str) -> dict[str, Any]:
-    """Train a trial in a worker process."""
-    study: Study = _worker["study"]
+    memory = (MemoryError, tf.errors.ResourceExhaustedError)
     started = time.perf_counter()
-    result = train_trial(
-        study.point(choices), _worker["dataset"], epochs=epochs, directory=Path(directory), targets=study.targets
-    )
+    point = worker.study.point(choices)
+    try:
+        result = worker.trainer.train(point, epochs=epochs, directory=Path(directory))
+    except memory:
+        return {"reason": f"trial {trial_id(point)} needs more memory than there is. Use fewer workers", "final": False}
+    except ToolError as error:
+        return {"reason": str(error), "final": not isinstance(error.__cause__, memory)}
     return {
         "curves": {name: list(curve) for name, curve in result.curves.items()},
         "cost": dict(result.cost),
+        "signal_efficiency": dict(result.signal_efficiency),
+        "float_epochs": result.float_epochs,
+        "spent_s": dict(result.spent_s),
         "wall_s": time.perf_counter() - started,
     }
 
 
-def _result(events: list[Mapping[str, Any]], options: SearchOptions, wall_s: float) -> SearchResult:
+def _result(events: list[dict[str, Any]], options: SearchOptions, wall_s: float) -> SearchResult:
     longest: dict[str, Mapping[str, Any]] = {}
     failed: dict[str, str] = {}
     trained: dict[str, int] = {}
@@ -422,6 +408,7 @@ def _result(events: list[Mapping[str, Any]], options: SearchOptions, wall_s: flo
         if event["event"] == "failed":
             failed[trial] = event["reason"]
         elif event["event"] == "finished":
+            failed.pop(trial, None)
             trained[trial] = max(trained.get(trial, 0), event["epochs"])
             if trial not in longest or event["epochs"] > longest[trial]["epochs"]:
                 longest[trial] = event

@@ -24,6 +24,9 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 
+NEEDS_SYNTHESIS = re.compile(r"(dsp|lut|ff|bram|uram|latency|initiation_interval|clock)\w*", re.IGNORECASE)
+"""Names of what nothing counts before a network is synthesized."""
+
 LIMIT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?P<operator><=|>=|==|<|>)\s*(?P<bound>\S+)\s*")
 
 
@@ -60,6 +63,11 @@ class Limit:
                 f"{text!r} is no limit: write a cost, one of {' '.join(OPERATORS)}, and a number, as in ebops <= 20000"
             )
         if found["name"] not in COSTS:
+            if NEEDS_SYNTHESIS.fullmatch(found["name"]):
+                raise StudyError(
+                    f"{text!r}: {found['name']} is known after synthesis only, and a search does not synthesize. What "
+                    f"it counts of every trial: {', '.join(COSTS)}"
+                )
             raise StudyError(f"{text!r}: unknown cost {found['name']!r}; {did_you_mean(found['name'], COSTS)}")
         try:
             bound = float(found["bound"])
@@ -107,6 +115,19 @@ def _one_or_more(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
 
 
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise ValueError(
+            f"the same seed gives the same network: {', '.join(map(str, twice))} stands there more than once"
+        )
+    return seeds
+
+
 Seed = Annotated[int, pydantic.Field(ge=0)]
 
 
@@ -129,8 +150,14 @@ class SearchOptions(pydantic.BaseModel):
         What trials are ranked by, on validation data.
     limits : tuple of str
         What the winner may cost, such as ``ebops <= 20000``.
+    winners : int
+        How many of the best trials are trained afresh when the search is over, on all training events.
+    winner_seeds : tuple of int
+        The seeds that each of them is trained with.
+    training_fraction : float
+        The part of the training events that trials see while searching, above 0 and at most 1; winners see all.
     seed : int
-        For the oracle's draws.
+        For the oracle's draws, and for which events are in the part.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -143,6 +170,14 @@ class SearchOptions(pydantic.BaseModel):
     limits: Annotated[
         tuple[Annotated[str, pydantic.AfterValidator(_checked_limit)], ...], pydantic.BeforeValidator(_one_or_more)
     ] = ()
+    winners: Annotated[int, pydantic.Field(ge=1)] = 3
+    winner_seeds: Annotated[
+        tuple[Seed, ...],
+        pydantic.Field(min_length=1),
+        pydantic.BeforeValidator(_listed),
+        pydantic.AfterValidator(_different),
+    ] = (1, 2, 3)
+    training_fraction: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     seed: Seed = 1
 
     @pydantic.model_validator(mode="after")

@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import yaml
 
 from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.dataset import Dataset
+from fpgaml.displays import html_table
 from fpgaml.errors import FpgamlError, StudyError, did_you_mean
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
@@ -39,6 +40,10 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]*")
 REFERENCE = re.compile(r"\$\w+")
 CHOSEN = ("input", "layers", "train", "hardware")
 """Sections in which ``$name`` stands for a chosen value."""
+
+
+PICKING = ("algorithm", "factor", "trials")
+"""Search options that say which points are trained: nothing where trials are picked by hand."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class Study:
     trials : list of mappings
         Hand-picked values of all choices; empty where the choices are to be searched.
     search : SearchOptions
-        How they are searched.
+        How they are searched. Trials are all trained to ``max_epochs``, which is ``train.epochs`` for them (the most
+        that any of them has) where the study does not say.
     source : YamlSource
         The file.
     """
@@ -118,11 +124,13 @@ class Study:
             )
         task, data = _task(source)
         choices, trials = _choices(source)
-        search = checked(SearchOptions, source.value.get("search") or {}, source, ("search",))
+        search = checked(SearchOptions, _search_section(source, trials), source, ("search",))
         study = cls(name, task, data, choices, trials, search, source)
-        for values in study._probes():
-            study.point(values)
+        points = [study.point(values) for values in study._probes()]
         study._check_used()
+        if trials and "max_epochs" not in search.model_fields_set:
+            epochs = max(point.train.epochs for point in points)
+            study = replace(study, search=search.model_copy(update={"max_epochs": epochs}))
         return study
 
     @cached_property
@@ -197,8 +205,9 @@ class Study:
     def dump(self, values: Mapping[str, Any] | None = None) -> str:
         """The study as YAML, with the options that were left to their defaults; with ``values``, as its only trial."""
         resolved = {**self.source.value, "data": self.data.model_dump(mode="json")}
-        if self.choices and not self.trials:
-            resolved["search"] = self.search.model_dump(mode="json")
+        if self.names:
+            picked = PICKING if self.trials or values else ()
+            resolved["search"] = self.search.model_dump(mode="json", exclude=set(picked))
         for key, model in (("train", TrainOptions), ("hardware", Hardware)):
             given = resolved.get(key) or {}
             resolved[key] = {**model().model_dump(mode="json"), **given} if isinstance(given, dict) else given
@@ -206,6 +215,20 @@ class Study:
             resolved["trials"] = [dict(values)]
         ordered = {key: resolved[key] for key in SECTIONS if key in resolved}
         return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
+
+    def _repr_html_(self) -> str:
+        """What was asked for, as the file says it; a ``$name`` stands for a choice."""
+        given = self.source.value
+        layers = given["layers"] if isinstance(given["layers"], list) else [given["layers"]]
+        rows = [
+            ("task", f"{self.task.name}, judged at " + ", ".join(map(_target_text, self.targets))),
+            ("input", f"{self.task.input_shape(self.data)}, {_pairs(given['input'])}"),
+            ("layers", " → ".join(entry["kind"] if isinstance(entry, dict) else str(entry) for entry in layers)),
+            *((f"${name}", ", ".join(map(str, values))) for name, values in self.choices.items()),
+            *((key, _pairs(given[key])) for key in ("train", "search", "hardware") if given.get(key)),
+        ]
+        what = f"{len(self.trials)} trials" if self.trials else f"{self.n_points} combinations"
+        return html_table(f"Study {self.name}" + (f": {what}" if self.names else ""), rows)
 
     def _check_values(self, values: Mapping[str, Any]) -> None:
         """Every choice has one of its values, and nothing else has one."""
@@ -273,6 +296,12 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
             raise StudyError(
                 f"{source.where(('choices', name))}: choices.{name}: should be a list of values, found {values!r}"
             )
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise StudyError(
+                    f"{source.where(('choices', name, number))}: choices.{name}: the value {found_text(value)} stands "
+                    "here a second time. Leave one out"
+                )
     if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
         raise StudyError(f"{source.where(('trials',))}: trials: should be a list of mappings of a choice to its value")
     names = choices or (trials[0] if trials else {})
@@ -287,7 +316,29 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
             if choices and trial[name] not in choices[name]:
                 found = found_text(trial[name])
                 raise StudyError(f"{where}: trials[{number}].{name}: should be one of {choices[name]}, found {found}")
+        if trial in trials[:number]:
+            raise StudyError(f"{where}: trials[{number}]: is trials[{trials.index(trial)}] once more. Leave one out")
     return choices, tuple(trials)
+
+
+def _search_section(source: YamlSource, trials: tuple[Mapping[str, Any], ...]) -> Any:
+    section = source.value.get("search") or {}
+    for key in PICKING:
+        if trials and isinstance(section, dict) and key in section:
+            raise StudyError(
+                f"{source.where(('search', key))}: search.{key}: decides nothing: the study has trials, and trains all "
+                "of them. Leave it out, or the trials"
+            )
+    return section
+
+
+def _target_text(target: Target) -> str:
+    return f"{target.value:g} kHz" if target.kind == "rate_khz" else f"background efficiency {target.value:g}"
+
+
+def _pairs(section: Any) -> str:
+    """A section on one line."""
+    return ", ".join(f"{key}: {value}" for key, value in section.items()) if isinstance(section, dict) else str(section)
 
 
 def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:

@@ -115,7 +115,7 @@ def test_a_search_in_markdown():
         ["trial", "bits", "layer", "rate", "epochs", "score", "accuracy", "signal efficiency at 10 kHz", "parameters",
          "EBOPs", "stdev", "volatility"],
         ["bb", "(8,4)", "batchnorm", "0.2", "9", "0.75000", "0.90900", "0.5090", "1,234", "56,789", "0.5303", "0"],
-        ["cc", "(10,4)", "dropout (rate 0.5)", "0.2", "3", "0.60000", "0.90300", "0.5030", "1,234", "56,789", "0", "0"],
+        ["aa", "(16,4)", "none", "0.2", "9", "0.55000", "0.90900", "0.5090", "1,234", "56,789", "0", "0"],
     ]  # fmt: skip
     assert failed == [
         ["trial", "bits", "layer", "rate", "epochs", "reason"],
@@ -143,9 +143,22 @@ def test_the_event_with_most_epochs_counts_wherever_it_stands():
     for events in (SEARCH, SEARCH[::-1]):
         assert [(row["trial"], row["epochs"], row["score"]) for row in best_table(events)] == [
             ("bb", "9", "0.75000"),
-            ("cc", "3", "0.60000"),
             ("aa", "9", "0.55000"),  # not its 0.8 of 3 epochs
+            ("cc", "3", "0.60000"),  # last, because scores after fewer epochs do not compare
         ]
+
+
+def test_hand_picked_trials_have_the_numbers_of_the_study():
+    trials = [CHOICES["dd"], CHOICES["bb"], CHOICES["aa"]]  # not the third of the search
+    assert [(row["trial"], row["number"]) for row in best_table(SEARCH[1:], n=5, trials=trials)] == [
+        ("bb", "2"),
+        ("aa", "3"),
+        ("cc", "–"),
+    ]
+    text = logbook(SEARCH, format="markdown", n=5, trials=trials)
+    assert "The study lists 3 trials, picked by hand." in text
+    assert markdown_tables(text)[2][1][:2] == ["dd", "1"]
+    assert "by hand" not in logbook(SEARCH, format="markdown", n=5)
 
 
 def test_equal_scores_are_in_the_order_of_ids():

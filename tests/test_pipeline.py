@@ -264,12 +264,12 @@ def test_interruptions_in_every_stage_leave_nothing_half_and_finished_stages_are
 
     kept = {}
     for line, number, left in (
-        ("pipeline: data", signal.SIGINT, ""),
+        ("stages: data", signal.SIGINT, ""),
         ("float twin: epoch 1", signal.SIGKILL, "dataset.json"),
         ("QKeras: epoch 1", signal.SIGTERM, "trials/*/float.json"),
-        ("pipeline: HLS project", signal.SIGINT, "trials/*/scores.npz"),
-        ("pipeline: csim", signal.SIGINT, "hls_projects/*/fpgaml.json"),
-        ("pipeline: report", signal.SIGKILL, "csim/*.json"),
+        ("stages: HLS project", signal.SIGINT, "trials/*/scores.npz"),
+        ("stages: csim", signal.SIGINT, "hls_projects/*/fpgaml.json"),
+        ("stages: report", signal.SIGKILL, "csim/*.json"),
     ):
         run_until(line, number)
         assert not left or list(output.glob(left)), line

@@ -14,10 +14,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fpgaml.errors import StudyError
-from fpgaml.proposals import WAIT, Proposal, Proposer, Schedule, _seed, schedule
+from fpgaml.oracles import _seed, _unchecked
+from fpgaml.proposals import WAIT, Proposal, Proposer, Schedule, schedule
 from fpgaml.search_options import SearchOptions
 
 ALGORITHMS = ("hyperband", "random", "bayesian", "grid")
@@ -217,6 +219,27 @@ def test_grid_search_gives_all_points_at_once_and_in_order():
     assert proposer.propose() in (WAIT, None)
 
 
+PICKED = [{"bits": [8, 2], "n": 3}, {"bits": [4, 0], "n": 1}, {"bits": [8, 2], "n": None}]
+
+
+@pytest.mark.parametrize("choices", [{}, {"bits": [[4, 0], [8, 2]], "n": [1, 3, None, 5]}])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_hand_picked_trials_are_proposed_once_each_and_in_their_order(choices, algorithm, workers):
+    proposer = Proposer(options(algorithm, max_epochs=9), choices, PICKED)
+    found = drive(proposer, workers=workers, fails=lambda p: p.choices["n"] == 1)
+    assert [p.choices for p in found] == PICKED
+    assert {(p.epochs, p.from_epochs, p.bracket, p.round) for p in found} == {(9, 0, 0, 0)}
+    assert [p.number for p in found] == [0, 1, 2]
+    assert proposer.schedule == schedule(options(algorithm, max_epochs=9), 8, trials=3)
+
+
+def test_the_schedule_of_hand_picked_trials():
+    found = schedule(options(max_epochs=27), 13, trials=13)
+    assert (found.points, found.trials, found.epochs) == (13, 13, 13 * 27)
+    assert str(found) == "trials: 13 trials to epoch 27"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_same_seed_gives_the_same_proposals(algorithm, workers):
@@ -309,6 +332,25 @@ def test_bayesian_search_looks_around_the_best_point_once_that_is_known():
     assert len(set(found)) == 11
     assert {22, 23, 24} <= set(found)
     assert all(abs(n - 23) <= 4 for n in found[-5:])
+
+
+def test_predictions_without_checks_are_scikit_learns_own():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern
+
+    generator = np.random.default_rng(1)
+    known, values = generator.random((30, 5)), generator.random(30)
+    kernel = Matern(nu=2.5, length_scale=0.5, length_scale_bounds="fixed")
+    settings = {"kernel": kernel, "normalize_y": True, "alpha": 1e-4}
+    own, checked = (kind(**settings) for kind in (_unchecked(), GaussianProcessRegressor))
+    for points in (generator.random((1, 5)), known[:3].tolist(), generator.random((200, 5))):
+        for _ in ("before fitting", "after"):
+            pairs = zip(*(each.predict(points, return_std=True) for each in (own, checked)), strict=True)
+            for found, expected in pairs:  # means, then deviations
+                np.testing.assert_array_equal(found, expected)
+            own.fit(known, values)
+            checked.fit(known, values)
+    np.testing.assert_array_equal(own.predict(known), checked.predict(known))
 
 
 def test_bayesian_search_ends_in_a_space_with_fewer_points_than_trials():

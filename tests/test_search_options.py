@@ -17,11 +17,13 @@ def test_the_default_is_hyperband_by_signal_efficiency():
     assert (options.algorithm, options.max_epochs, options.factor) == ("hyperband", 27, 3)
     assert (options.objective, options.limits, options.trials) == ("signal_efficiency", (), None)
     assert options.seed == 1
+    assert (options.winners, options.winner_seeds, options.training_fraction) == (3, (1, 2, 3), 1.0)
 
 
 def test_what_is_read_from_yaml_and_what_was_dumped_give_the_same():
     options = SearchOptions(algorithm="random", trials=5, limits=["ebops <= 20000"])
     assert options.limits == ("ebops <= 20000",)
+    assert SearchOptions(winner_seeds=[3, 1]).winner_seeds == (3, 1)
     assert SearchOptions(**options.model_dump(mode="json")) == options
     assert SearchOptions(algorithm="random", trials=5, limits="ebops <= 20000") == options
 
@@ -46,6 +48,14 @@ def test_frozen():
         ({"max_epochs": True}, "valid integer"),
         ({"algorithm": "random", "trials": 0}, "greater than or equal to 1"),
         ({"seed": -1}, "greater than or equal to 0"),
+        ({"winners": 0}, "greater than or equal to 1"),
+        ({"winner_seeds": []}, "at least 1 item"),
+        ({"winner_seeds": 3}, "valid tuple"),
+        ({"winner_seeds": [1, -2]}, "greater than or equal to 0"),
+        ({"winner_seeds": [4, 1, 4]}, "the same seed gives the same network: 4 stands there more than once"),
+        ({"training_fraction": 0.0}, "greater than 0"),
+        ({"training_fraction": 1.01}, "less than or equal to 1"),
+        ({"training_fraction": float("nan")}, "less than or equal to 1"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
         ({"limits": ("ebops <= 1", "ebobs <= 1")}, "did you mean 'ebops'"),
     ],
@@ -53,6 +63,11 @@ def test_frozen():
 def test_what_is_wrong_is_told(wrong, told):
     with pytest.raises(pydantic.ValidationError, match=told):
         SearchOptions(**wrong)
+
+
+@pytest.mark.parametrize("fraction", [1, 1.0, 1e-6])
+def test_trials_may_see_all_training_events_or_few(fraction):
+    assert SearchOptions(training_fraction=fraction).training_fraction == fraction
 
 
 def test_the_place_of_a_wrong_limit_is_known():
@@ -79,7 +94,9 @@ def test_spaces_and_ways_to_write_a_number_do_not_matter(text):
         ("ebops != 3", "is no limit"),
         ("20000 >= ebops", "is no limit"),
         ("ebops <= 3 or so", "is no limit"),
-        ("dsp == 0", "unknown cost 'dsp'.*Allowed: activation_bits, bops"),
+        ("cost < 3", "unknown cost 'cost'.*Allowed: activation_bits, bops"),
+        ("dsp == 0", "dsp is known after synthesis only.*counts of every trial: activation_bits, bops, ebops, "),
+        ("latency_ns <= 100", "latency_ns is known after synthesis only"),
         ("parameter < 3", "did you mean 'parameters'"),
         ("ebops <= many", "'many' is no finite number"),
         ("ebops <= nan", "'nan' is no finite number"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fpgaml.fixed_point import MAX_WIDTH
+from fpgaml.search_plan import plan
 from fpgaml.study import Study
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
@@ -83,10 +84,9 @@ def test_the_networks_of_the_log_are_comparable(name):
     assert study.data == other.data  # the same events for all, generated once
     assert point.architecture.input_format == reference.architecture.input_format
     assert point.hardware == reference.hardware
-    assert (point.train.epochs, point.train.batch_size) == (reference.train.epochs, reference.train.batch_size)
+    assert point.train == reference.train.model_copy(update={"learning_rate": 0.001})
     assert [layer.kernel_size for layer in layers(point.architecture, "conv2d")] == [(3, 3), (3, 3)]
     assert [layer.units for layer in layers(point.architecture, "dense")] == [64, 1]
-    assert point.train.schedule == "constant"
 
 
 def test_the_runs_by_hand():
@@ -116,16 +116,28 @@ def test_the_tables(name, table, batchnorm, rates, winners):
     assert found >= set(winners)
 
 
-def test_every_width_is_free_and_the_regularizer_chosen():
-    study = load("trigger_regularizer")
+@pytest.mark.parametrize(("name", "n_widths"), [("trigger_regularizer", 7), ("magic_mlp", 5)])
+def test_every_width_is_free(name, n_widths):
+    study = load(name)
     widths = {name: values for name, values in study.choices.items() if name.endswith("_bits")}
     first = {name: values[0] for name, values in study.choices.items()}
     plain = study.architecture(first).layers
-    assert len(widths) == sum(hasattr(layer, "bits") for layer in plain) == 7
-    for name, values in widths.items():  # each decides one layer, and only that
-        changed = study.architecture({**first, name: values[1]}).layers
+    assert len(widths) == sum(hasattr(layer, "bits") for layer in plain) == n_widths
+    for choice, values in widths.items():  # each decides one layer, and only that
+        changed = study.architecture({**first, choice: values[1]}).layers
         assert sum(a != b for a, b in zip(plain, changed, strict=True)) == 1
 
+
+def test_every_number_of_units_is_free():
+    study = load("magic_mlp")
+    values = {name: offered[-1] for name, offered in study.choices.items()}
+    assert [layer.units for layer in layers(study.architecture(values), "dense")] == [64, 32, 1]
+    assert {name for name in study.choices if name.startswith("units")} == {"units_1", "units_2"}
+
+
+def test_the_regularizer_is_chosen():
+    study = load("trigger_regularizer")
+    first = {name: values[0] for name, values in study.choices.items()}
     regularizers = {
         tuple(layer.kind for layer in study.architecture({**first, **chosen}).layers if layer.kind in REGULARIZERS)
         for chosen in (
@@ -139,7 +151,36 @@ def test_every_width_is_free_and_the_regularizer_chosen():
     }  # fmt: skip
 
 
+def test_the_demo_is_a_search():
+    """At least 20 different networks, the same choice for all weights, and few integer bits, as the log advises."""
+    study = load("trigger_demo")
+    assert plan(study).points >= 20
+    assert {tuple(bits) for bits in study.choices["bits"]} == {(6, 1), (8, 2), (10, 2), (12, 2)}
+    first = {name: values[0] for name, values in study.choices.items()}
+    for bits in study.choices["bits"]:
+        architecture = study.architecture({**first, "bits": bits})
+        assert {layer.bits for kind in PRODUCTS for layer in layers(architecture, kind)} == {tuple(bits)}
+    assert study.data == load("trigger_dropout").data  # whoever has run the demo has the events of the others
+
+
 @pytest.mark.parametrize("name", FROM_THE_LOG)
+def test_winners_are_trained_afresh_as_the_log_did(name):
+    study = load(name)
+    search = study.search
+    assert (search.winners, search.winner_seeds, search.training_fraction) == (5, (1, 2, 3), 0.25)
+    assert search.objective == "signal_efficiency"
+    assert search.max_epochs == (10 if name == "trigger_manual" else 27)
+    planned = plan(study, workers=2)
+    assert planned.estimate is not None
+    # The tables are to be reproduced within 40 minutes on 2 cores, of which data and simulation take some.
+    assert planned.estimate.search_s + planned.estimate.winners_s < 32 * 60
+
+
+def test_the_runs_by_hand_are_all_trained():
+    assert str(plan(load("trigger_manual"))).splitlines()[0] == "trials: 13 trials to epoch 10"
+
+
+@pytest.mark.parametrize("name", [*FROM_THE_LOG, "trigger_demo", "magic_mlp"])
 def test_the_widest_networks_fit_float64(name):
     """Loading tries one choice after the other; here all widths are the largest at once."""
     study = load(name)

@@ -126,6 +126,34 @@ def test_trials_may_pick_from_choices(tmp_path):
     assert list(study.grid()) == [{"units": 3, "epochs": 4}]
 
 
+PICKED = "trials:\n  - {units: 3, epochs: 1}\n  - {units: 5, epochs: 4}\n"
+
+
+def test_trials_are_trained_for_as_long_as_the_study_says(tmp_path):
+    assert load(tmp_path, TRIALS + PICKED).search.max_epochs == 4  # the most that train.epochs is
+    assert load(tmp_path, TRIALS + PICKED + "search: {objective: auc}").search.max_epochs == 4
+    study = load(tmp_path, TRIALS + PICKED + "search: {max_epochs: 7, winners: 2, winner_seeds: [3], seed: 5}")
+    search = study.search
+    assert (search.max_epochs, search.winners, search.winner_seeds, search.seed) == (7, 2, (3,), 5)
+    assert load(tmp_path, TRIALS + "choices: {units: [3, 5], epochs: [1, 4]}").search.max_epochs == 27
+
+
+@pytest.mark.parametrize("added", [PICKED, "choices: {units: [3, 5], epochs: [1, 4]}\n"])
+def test_the_dump_has_the_search(tmp_path, added):
+    text = f"{TRIALS}{added}search: {{training_fraction: 0.5, limits: ebops < 9}}"
+    study = load(tmp_path, text)
+    dumped = yaml.safe_load(study.dump())["search"]
+    assert dumped == study.search.model_dump(mode="json", exclude={"algorithm", "factor", "trials"}) | (
+        {} if "trials" in added else {"algorithm": "hyperband", "factor": 3, "trials": None}
+    )
+    (tmp_path / "dump.yaml").write_text(study.dump(), encoding="utf-8")
+    again = Study.load(tmp_path / "dump.yaml")
+    assert again.search == study.search
+    assert again.dump() == study.dump()
+    (tmp_path / "point.yaml").write_text(study.dump({"units": 3, "epochs": 1} if "trials" in added else None))
+    assert Study.load(tmp_path / "point.yaml").search == study.search
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -152,6 +180,21 @@ def test_a_study_without_choices_takes_no_values(tmp_path):
         ("choices: [1]", "STUDY:16: choices: should be a mapping of a name to a list of values"),
         ("choices:\n  units: 3", "STUDY:17: choices.units: should be a list of values, found 3"),
         ("choices: {units: []}", "STUDY:16: choices.units: should be a list of values, found []"),
+        (
+            "choices:\n  units: [3, 4]\n  epochs:\n    - 1\n    - 2\n    - 1",
+            "STUDY:21: choices.epochs: the value 1 stands here a second time. Leave one out",
+        ),
+        (
+            "trials:\n  - {units: 3, epochs: 1}\n  - {units: 4, epochs: 1}\n  - {epochs: 1, units: 3}",
+            "STUDY:19: trials[2]: is trials[0] once more. Leave one out",
+        ),
+        (
+            "trials: [{units: 3, epochs: 1}]\nsearch:\n  max_epochs: 2\n  factor: 3",
+            (
+                "STUDY:19: search.factor: decides nothing: the study has trials, and trains all of them. Leave it out, "
+                "or the trials"
+            ),
+        ),
         ("trials: {units: 3}", "STUDY:16: trials: should be a list of mappings of a choice to its value"),
         ("trials: [3]", "STUDY:16: trials: should be a list of mappings of a choice to its value"),
         (

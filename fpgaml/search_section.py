@@ -1,0 +1,168 @@
+"""What a report says of a search and of its winners, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from fpgaml.metrics import Estimate, Target
+from fpgaml.runs import Run
+from fpgaml.tables import estimate_text, plain, table, target_text
+
+METHOD = """\
+Each was trained afresh on all training events with the seeds {seeds}. The winner is the one with the best mean over
+seeds on validation events, and all figures of this report are of its training with the best value there. Test events
+decided nothing.
+
+*Mean* and *spread* (standard deviation, n − 1) are over seeds, on test events, each training at the threshold that its
+own validation background sets. The interval of the mean, at {level:.0f} %, adds three parts in quadrature: the test
+signal (all seeds pooled, copies of one event counted as dependent), the validation background ({replicas} Poisson
+replicas, the same for all networks), and {spread}. Differences are paired: same test events, same replicas, same
+seeds; their intervals are at {level_apart:.0f} %, and two networks *cannot be told apart* where that holds zero."""
+
+SPREAD = "the spread over seeds (Student's t times s/√n)"
+ONE_SEED = "nothing for the spread over seeds, of which one seed says nothing"
+
+
+def search_section(run: Run, *, picture: str = "") -> list[str]:
+    """The paragraphs about search, front and winners; none where nothing was searched.
+
+    Parameters
+    ----------
+    run : Run
+        What was found.
+    picture : str
+        The figure of the front, as Markdown.
+    """
+    if run.search is None:
+        return []
+    paragraphs = ["## Search", _account(run.search), "### Pareto front", *([picture] if picture else [])]
+    paragraphs += _front(run.search)
+    if run.winners is not None:
+        paragraphs += ["## Winners", *_winners(run.winners)]
+        if run.trial != run.winners["winner"]["trial"]:
+            note = f"> **Note:** this report is of trial `{run.trial}`, as the search trained it, not of the winner."
+            paragraphs.insert(0, note)
+    return paragraphs
+
+
+def _account(found: Mapping[str, Any]) -> str:
+    compared = found["compared"]
+    failed = f", of which {found['failed']} failed" if found["failed"] else ""
+    stopped = found["trials"] - found["failed"] - len(compared["trials"])
+    earlier = f" The other {stopped} were stopped earlier, and their scores do not compare." if stopped else ""
+    wall = timedelta(seconds=round(found["wall_s"]))
+    return (
+        f"{found['trials']} trials{failed}, {found['epochs']:,} epochs, {wall} (h:mm:ss) in the call that ended it. "
+        f"The score estimates the objective, `{found['objective']}`, on validation events. "
+        f"{len(compared['trials'])} trials were trained for {compared['epochs']} epochs.{earlier} `fpgaml log` prints "
+        "them all."
+    )
+
+
+def _front(found: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            f"`{trial['trial']}`",
+            choices_text(trial["choices"]),
+            f"{trial['score']:.4f}",
+            plain(trial["cost"]["ebops"]),
+            plain(trial["cost"].get("parameters")),
+        ]
+        for trial in found["pareto_front"]
+    ]
+    volume = found["hypervolume"]
+    return [
+        table(["trial", "choices", "score", "EBOPs", "parameters"], rows),
+        (
+            "No other trial of as many epochs has both a higher score and fewer EBOPs. Hypervolume: "
+            f"{volume['value']:.6g}, the area that the front covers against the lowest score ({volume['score']:.4f}) "
+            f"and the most EBOPs ({volume['ebops']:,}) among them. `fpgaml convert DIR --trial ID` writes the HLS "
+            "project of any trial as the search trained it, and `fpgaml csim` and `fpgaml report` take the same option."
+        ),
+    ]
+
+
+def _winners(found: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for place, candidate in enumerate(found["winners"]):
+        test, difference = candidate["test"], candidate["difference_to_winner"]
+        mean = "" if test is None else f"{test['signal_efficiency']['value']:.4f}"
+        spread = "" if test is None else "unknown" if test["spread"] is None else f"{test['spread']:.4f}"
+        interval = "" if test is None else "{low:.4f} to {high:.4f}".format_map(test["signal_efficiency"])
+        rows.append(
+            [
+                f"`{candidate['trial']}`" + (" (winner)" if place == 0 else ""),
+                choices_text(candidate["choices"]),
+                plain(candidate["cost"].get("ebops")),
+                "" if candidate["validation"] is None else f"{candidate['validation']:.4f}",
+                mean,
+                spread,
+                interval,
+                "" if difference is None else estimate_text(_estimate(difference)),
+                _verdict(candidate, place),
+            ]
+        )
+    target = Target(found["target"]["kind"], found["target"]["value"])
+    headers = [
+        "trial", "choices", "EBOPs", "validation: mean", "test: mean", "spread", "interval", "difference to the winner",
+        "told apart",
+    ]  # fmt: skip
+    method = METHOD.format(
+        seeds=", ".join(map(str, found["seeds"])),
+        level=100 * found["level"],
+        level_apart=100 * found["level_apart"],
+        replicas=found["replicas"],
+        spread=SPREAD if len(found["seeds"]) > 1 else ONE_SEED,
+    )
+    return [
+        f"**{_reading(found['winners'])}**",
+        f"Signal efficiency at {target_text(target)}:",
+        table(headers, rows),
+        *_twin(found["float_twin"], len(found["seeds"])),
+        method,
+    ]
+
+
+def _reading(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Which of the candidates cannot be told apart from the winner."""
+    differences = {found["trial"]: found["difference_to_winner"] for found in candidates[1:]}
+    alike = [trial for trial, difference in differences.items() if difference and not difference["told_apart"]]
+    first = f"The winner is trial {candidates[0]['trial']}."
+    if alike:
+        return f"{first} It cannot be told apart from {', '.join(alike)}."
+    return f"{first} It can be told apart from all others." if any(differences.values()) else first
+
+
+def _verdict(candidate: Mapping[str, Any], place: int) -> str:
+    if candidate["failed"]:
+        reasons = "; ".join(f"seed {seed}: {reason}" for seed, reason in candidate["failed"].items())
+        return f"failed, and so out: {reasons}"
+    difference = candidate["difference_to_winner"]
+    if place == 0 or difference is None:
+        return ""
+    text = "no"
+    if difference["told_apart"]:
+        text = "yes, higher on test" if difference["value"] > 0 else "yes, lower"
+    return text if candidate["eligible"] else f"{text}; beyond the limits, and so out"
+
+
+def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
+    if twin["failed"]:
+        reasons = "; ".join(f"seed {seed}: {reason}" for seed, reason in twin["failed"].items())
+        return [f"> **Note:** the winner's float twin could not be trained with every seed: {reasons}"]
+    difference, over = twin["qkeras_minus_float"], f"over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
+    verdict = "told apart" if difference["told_apart"] else "cannot be told apart"
+    value = estimate_text(_estimate(twin["signal_efficiency"]))
+    apart = f"QKeras − float twin: {estimate_text(_estimate(difference))}, {verdict}"
+    return [f"The winner's float twin, {over}: {value}. {apart}."]
+
+
+def choices_text(choices: Mapping[str, Any]) -> str:
+    """Choices in a cell of a table."""
+    return ", ".join(f"{name}: {'none' if value is None else plain(value)}" for name, value in choices.items())
+
+
+def _estimate(found: Mapping[str, Any]) -> Estimate:
+    return Estimate(found["value"], found["low"], found["high"])

@@ -1,0 +1,61 @@
+"""Pieces of Markdown: tables, and values as people write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fpgaml.metrics import Estimate, Target
+
+
+def target_text(target: Target) -> str:
+    """A target as people say it: "10 kHz", or "background efficiency 0.01"."""
+    return f"{target.value:g} kHz" if target.kind == "rate_khz" else f"background efficiency {target.value:g}"
+
+
+def estimate_text(estimate: Estimate, *, digits: int = 4) -> str:
+    """Value and interval with so many decimals; a limit where there is only one end."""
+    if math.isnan(estimate.value):
+        return f"> {estimate.low:.{digits}f}" if not math.isnan(estimate.low) else "not measurable"
+    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [list(headers), ["---"] * len(headers), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
+
+
+def words(key: str) -> str:
+    """A JSON key as words; a unit at its end goes into brackets."""
+    for unit, shown in (
+        ("_per_s", " per second"),
+        ("_khz", " [kHz]"),
+        ("_gev", " [GeV]"),
+        ("_gib", " [GiB]"),
+        ("_s", " [s]"),
+    ):
+        if key.endswith(unit):
+            return key.removesuffix(unit).replace("_", " ") + shown
+    return key.replace("_", " ")
+
+
+def plain(value: Any) -> str:
+    """A JSON value for people; what is long is cut, because the JSON files have it whole."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{words(str(key))} {plain(item)}" for key, item in value.items())
+    elif isinstance(value, (list, tuple)):
+        nested = any(isinstance(item, Mapping) for item in value)
+        text = "; ".join(map(plain, value)) if nested else "(" + ", ".join(map(plain, value)) + ")"
+    else:
+        text = str(value)
+    return text if len(text) <= 400 else text[:400] + " …"
