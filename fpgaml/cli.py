@@ -21,6 +21,8 @@ from fpgaml.errors import FpgamlError, StudyError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from fpgaml.search_plan import Schedule
+
 DESCRIPTION = "From data to firmware that keeps the signal efficiency."
 EXIT_CODES = (
     "exit codes: 0 done, and every check held; 1 a check failed, such as a word of the C simulation that differs; 2 "
@@ -126,44 +128,60 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--choose", action="append", default=[], metavar="NAME=VALUE", help=text)
         return added
 
-    def run(added: argparse.ArgumentParser) -> None:
+    def run(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         added.add_argument("output", type=Path, metavar="DIR", help="the --output directory of a run")
+        return added
+
+    def trial(added: argparse.ArgumentParser) -> None:
+        text = "a trial as the search trained it, by its id; what the run has come to if not given"
+        added.add_argument("--trial", metavar="ID", help=text)
 
     def workers(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         text = "processes that train side by side in a search; what cores and memory allow if not given"
         added.add_argument("--workers", type=_count, metavar="N", help=text)
+        text = "the address of a Dask scheduler whose workers train instead, such as tcp://host:8786"
+        added.add_argument("--scheduler", metavar="ADDRESS", help=text)
         return added
 
-    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, training, csim, report"))))
+    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, winners, csim, report"))))
     searching = workers(study_and_output(command("search", _search, "search the choices of a study, or go on with it")))
     searching.add_argument("--dry-run", action="store_true", help="print the schedule and stop")
     study(command("data", _data, "make or read the data set of a study, and say what is in it"))
     choices(
         study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
     )
-    run(command("convert", _convert, "write the HLS project of a trained network"))
-    run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model"))
-    run(command("report", _report, "write summary.json, report.md and the figures"))
+    trial(run(command("convert", _convert, "write the HLS project of a trained network")))
+    trial(run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")))
+    trial(run(command("report", _report, "write summary.json, report.md and the figures")))
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
     log.add_argument("--best", type=_count, default=10, metavar="N", help="how many trials")
+    comparing = command("compare", _compare, "compare networks of several runs, on the same test events")
+    text = "the --output directory of a run, or in it winners/ID or trials/ID; two or more"
+    comparing.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=text)
+    text = "draw the differences into this file, .png or .pdf"
+    comparing.add_argument("--figure", type=_picture, metavar="FILE", help=text)
     command("doctor", _doctor, "say what is installed, what is missing, and what to do about it")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fpgaml.pipeline import run
+    from fpgaml.pipeline import plan_search, run
+    from fpgaml.stages import searches
     from fpgaml.study import Study
 
     study, values = Study.load(options.study), _values(options)
     with _progress() as progress:
+        if searches(study, values):
+            _announce(plan_search(study, workers=options.workers), progress)
         report = run(
             study,
             options.output,
             values=values,
             command=_command(options),
             workers=options.workers,
+            scheduler=options.scheduler,
             progress=progress,
         )
     return _show(options, report.summary, report.markdown)
@@ -174,13 +192,18 @@ def _search(options: argparse.Namespace) -> int:
     from fpgaml.study import Study
 
     study = Study.load(options.study)
-    planned = plan_search(study)
+    planned = plan_search(study, workers=options.workers)
     if options.dry_run:
         return _show(options, planned.to_json(), str(planned))
-    _log.info("%s", planned)
     with _progress() as progress:
+        _announce(planned, progress)
         found = search_stage(
-            study, options.output, command=_command(options), workers=options.workers, progress=progress
+            study,
+            options.output,
+            command=_command(options),
+            workers=options.workers,
+            scheduler=options.scheduler,
+            progress=progress,
         )
     return _show(options, found.to_json(), str(found))
 
@@ -225,7 +248,7 @@ def _convert(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import convert_stage
 
     with _progress() as progress:
-        project = convert_stage(options.output, progress=progress)
+        project = convert_stage(options.output, trial=options.trial, progress=progress)
     return _show(options, {"hls_project": str(project.directory), "layers": project.effective}, str(project.directory))
 
 
@@ -233,17 +256,30 @@ def _csim(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import check_agreement, csim_stage
 
     with _progress() as progress:
-        found = csim_stage(options.output, progress=progress)
+        found = csim_stage(options.output, trial=options.trial, progress=progress)
     _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
     check_agreement(found, options.output)
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fpgaml.report import write_report
+    from fpgaml.pipeline import report_stage
 
-    report = write_report(options.output)
+    with _progress() as progress:
+        report = report_stage(options.output, trial=options.trial, progress=progress)
     return _show(options, report.summary, report.markdown)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fpgaml.compare_runs import compare_runs
+    from fpgaml.drawing import write
+
+    with _progress() as progress:
+        progress.add_task("compare", total=None)
+        found = compare_runs(options.runs)
+    if options.figure is not None:
+        write(found.figure(), options.figure)
+    return _show(options, found.to_json(), found.markdown)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -260,6 +296,14 @@ def _doctor(options: argparse.Namespace) -> int:
             console.print(table(findings))
         _print(shown.get())
     return exit_code(findings)
+
+
+def _announce(planned: Schedule, progress: Progress) -> None:
+    """Say what a search will do: on a terminal, or in the log."""
+    if progress.disable:
+        _log.info("%s", planned)
+    else:
+        progress.console.print(str(planned), highlight=False, markup=False)
 
 
 def _show(options: argparse.Namespace, value: Any, text: str) -> int:
@@ -282,6 +326,16 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"should be 1 or more, found {number}")
     return number
+
+
+def _picture(text: str) -> Path:
+    """A file that a figure can be written to, as an argument."""
+    from fpgaml.drawing import METADATA
+
+    path = Path(text)
+    if path.suffix not in METADATA:
+        raise argparse.ArgumentTypeError(f"{text}: should end in {' or '.join(METADATA)}")
+    return path
 
 
 def _values(options: argparse.Namespace) -> dict[str, Any] | None:

@@ -304,6 +304,18 @@ def test_a_schedule_is_printed_before_anything_starts(capsys, tmp_path):
     assert "nothing to search" in message
 
 
+def test_the_schedule_of_hand_picked_trials(capsys, tmp_path):
+    text = STUDY.replace("units: 4", "units: $units") + "trials: [{units: 3}, {units: 4}]\n"
+    study = write_study(tmp_path, text)
+    assert main(["search", str(study), "--output", str(tmp_path / "output"), "--dry-run"]) == 0
+    assert "2 trials to epoch 2" in capsys.readouterr().out
+    message = refused(capsys, ["train", study, "--output", tmp_path / "output"])
+    assert "has 2 trials, and this command trains one network" in message
+    single = write_study(tmp_path, text.replace(", {units: 4}", ""))
+    assert "nothing to search" in refused(capsys, ["search", single, "--output", tmp_path / "output", "--dry-run"])
+    assert not (tmp_path / "output").exists()
+
+
 def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     study = write_study(tmp_path)
     assert main(["data", str(study)]) == 0

@@ -11,12 +11,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fpgaml import figures
+from fpgaml.comparison import SeedMean
 from fpgaml.curves import performance_curve
+from fpgaml.drawing import settings
 from fpgaml.errors import DataError, OutputError
 from fpgaml.evaluation import Events, Scores, evaluate
-from fpgaml.metrics import Target
+from fpgaml.fixed_point import FixedPoint
+from fpgaml.metrics import Estimate, Target, turn_on_curve
+from fpgaml.word_use import word_use
 
 GRID = 1 / 32
+PICTURES = (
+    "signal_efficiency", "background_rejection", "training", "scores", "pareto_front", "turn_on", "confusion_matrix",
+    "weight_histograms", "word_ranges", "winners", "differences",
+)  # fmt: skip
+TOLERANCE = 1
+"""Root mean square of the difference of pixels, of 255. One line less makes 1.7 or more."""
 
 
 def sample(*, rate):
@@ -47,7 +57,25 @@ def judged(request):
 
 @pytest.fixture(scope="module")
 def drawn(judged):
-    """All four figures of a run."""
+    """All figures of a run."""
+    return draw_all(judged)
+
+
+@pytest.fixture(scope="module")
+def stripped():
+    """All without text, in a frame that does not depend on it: builds of FreeType measure and draw it differently."""
+    found = draw_all(sample(rate=True))
+    for axes in found.values():
+        axes.figure.set_layout_engine("none")
+        axes.set_position((0.05, 0.05, 0.9, 0.9))
+        axes.tick_params(which="both", labelleft=False, labelbottom=False)
+        for artist in (axes.xaxis.label, axes.yaxis.label, axes.get_legend(), *axes.texts):
+            if artist is not None:
+                artist.set_visible(False)
+    return found
+
+
+def draw_all(judged):
     events, scores, evaluation = judged
     tested = events.chosen("test")
     points = evaluation.performances
@@ -69,7 +97,75 @@ def drawn(judged):
             threshold=evaluation.performance("qkeras").threshold,
             threshold_label=r"QKeras at $\varepsilon_b$ = 0.01",
         ),
+        "pareto_front": figures.pareto_front(SCORES, EBOPS, winner=3, score_label="Score on validation (val loss)"),
+        "turn_on": figures.turn_on_curve(turn_ons(judged), quantity="Generated $H_T$ [GeV]"),
+        "confusion_matrix": figures.confusion_matrix(
+            scores["qkeras"].test,
+            events.y[tested],
+            threshold=evaluation.performance("qkeras").threshold,
+            weights=None if events.weights is None else events.weights[tested],
+            rates=events.weights is not None,
+        ),
+        "weight_histograms": figures.weight_histograms(WEIGHTS),
+        "word_ranges": figures.word_ranges(USES),
+        "winners": figures.winners(MEANS, winner="first", label=r"Signal efficiency $\varepsilon_s$ at 10 kHz"),
+        "differences": figures.differences(DIFFERENCES),
     }
+
+
+def turn_ons(judged):
+    """Turn-on curves against a quantity that the scores follow, with a bin without events in the middle."""
+    events, scores, evaluation = judged
+    signal = events.chosen("test", signal=True)
+    of_test = events.y[events.chosen("test")] == 1
+    ht = 300 + 60 * np.random.default_rng(5).normal(size=signal.sum()) + 40 * scores["float"].test[of_test]
+    ht[(ht > 400) & (ht < 450)] += 50
+    return {
+        name: turn_on_curve(
+            found.test[of_test] >= evaluation.performance(name).threshold, ht, edges=np.arange(200, 801, 50)
+        )
+        for name, found in scores.items()
+    }
+
+
+_drawn = np.random.default_rng(7)
+WEIGHTS = {
+    "conv2d_1": np.round(_drawn.normal(0, 0.5, 72) * 16) / 16,
+    "conv2d_2": np.round(_drawn.normal(0, 0.2, (3, 3, 4, 8)) * 16) / 16,
+    "dense_1": np.round(_drawn.normal(0, 0.05, (128, 16)) * 16) / 16,
+    "dense_2": np.zeros((16, 1)),
+}
+USES = [
+    word_use("input", FixedPoint(12, 5), _drawn.exponential(0.5, 2_000)),
+    word_use("conv2d_1 weights", FixedPoint(8, 3), _drawn.normal(0, 0.5, 72)),
+    word_use("relu_1", FixedPoint(6, 2, signed=False), _drawn.normal(0.5, 2.0, 2_000)),
+    word_use("dense_1 weights", FixedPoint(8, 4), _drawn.normal(0, 0.05, 2_000)),
+    word_use("dense_1 biases", FixedPoint(8, 4), np.zeros(16)),
+]
+
+
+def seed_mean(*per_seed, half):
+    value = float(np.mean(per_seed))
+    return SeedMean(
+        per_seed=per_seed,
+        signal_efficiency=Estimate(value, value - half, value + half),
+        spread=float(np.std(per_seed, ddof=1)),
+    )
+
+
+MEANS = {
+    "first": seed_mean(0.71, 0.72, 0.74, half=0.02),
+    "3f2a9c41d07e000002": seed_mean(0.70, 0.72, 0.71, half=0.015),
+    "float twin": seed_mean(0.74, 0.745, 0.75, half=0.01),
+}
+DIFFERENCES = {
+    "dropout − batchnorm": Estimate(0.012, 0.008, 0.016),
+    "dropout − regularizer": Estimate(-0.001, -0.004, 0.002),
+    "batchnorm − regularizer": Estimate(-0.013, -0.018, -0.008),
+}
+
+
+SCORES, EBOPS = [0.2, 0.7, 0.6, 0.8, 0.5], [900, 2_000, 2_500, 40_000, 90_000]
 
 
 def line(axes, label):
@@ -166,6 +262,23 @@ def test_training_curves_without_validation_and_of_one_epoch():
     assert axes.lines[0].get_marker() == "o"  # a line of one point cannot be seen
 
 
+def test_the_pareto_front_is_a_staircase_to_the_dearest_trial(drawn):
+    axes = drawn["pareto_front"]
+    np.testing.assert_array_equal(line(axes, "trials").get_xydata(), np.c_[EBOPS, SCORES])
+    front = [[900, 0.2], [2_000, 0.7], [40_000, 0.8]]
+    np.testing.assert_array_equal(line(axes, "Pareto front").get_xydata(), front)
+    np.testing.assert_array_equal(line(axes, "winner").get_xydata(), [[40_000, 0.8]])
+    (staircase,) = [entry for entry in axes.lines if entry.get_drawstyle() == "steps-post"]
+    np.testing.assert_array_equal(staircase.get_xydata(), [*front, [90_000, 0.8]])
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "EBOPs")
+    assert axes.get_legend().get_window_extent().y0 > axes.transData.transform((1, 0.8))[1]  # above all points
+
+
+def test_the_pareto_front_without_a_winner_or_of_one_trial():
+    axes = figures.pareto_front([0.5], [100])
+    assert [entry.get_label() for entry in axes.lines if entry.get_label()[0] != "_"] == ["trials", "Pareto front"]
+
+
 def test_score_distributions_are_weighted_shares(judged, drawn):
     events, scores, evaluation = judged
     tested = events.chosen("test")
@@ -185,6 +298,109 @@ def test_score_distributions_are_weighted_shares(judged, drawn):
     (threshold,) = [entry for entry in axes.collections if entry.get_label().startswith("QKeras at")]
     assert threshold.get_segments()[0][0][0] == evaluation.performance("qkeras").threshold
     assert axes.get_yscale() == "log"
+
+
+def test_turn_on_curves_are_drawn_as_computed_and_empty_bins_stay_empty(judged, drawn):
+    axes, curves = drawn["turn_on"], turn_ons(judged)
+    assert np.isnan(curves["qkeras"].value[4])
+    assert np.isfinite(curves["qkeras"].value).sum() > 5
+    steps = {patch.get_label(): patch.get_data() for patch in axes.patches}
+    for name, label in (("float", "float twin"), ("qkeras", "QKeras")):
+        np.testing.assert_array_equal(steps[label].values, curves[name].value)
+        np.testing.assert_array_equal(steps[label].edges, curves[name].edges)
+    (bars,) = axes.containers
+    curve = curves["csim"]
+    centres = np.arange(225, 800, 50)
+    np.testing.assert_array_equal(bars.lines[0].get_xydata(), np.c_[centres, curve.value])
+    there = np.isfinite(curve.value)
+    ends = [[[x, low], [x, high]] for x, low, high in zip(centres, curve.low, curve.high, strict=True)]
+    found = [segment for segment in bars.lines[2][0].get_segments() if len(segment)]
+    np.testing.assert_allclose(np.array(found)[np.isfinite(found).all(axis=(1, 2))], np.array(ends)[there])
+    for name, band_drawn in zip(
+        ("float", "qkeras"), [patch for patch in axes.patches if patch.get_fill()], strict=True
+    ):
+        np.testing.assert_array_equal(band_drawn.get_data().values, curves[name].high)
+        np.testing.assert_array_equal(band_drawn.get_data().baseline, curves[name].low)
+    assert axes.get_xlabel() == "Generated $H_T$ [GeV]"
+
+
+def test_the_confusion_matrix_holds_shares_events_and_rates(judged, drawn):
+    events, scores, evaluation = judged
+    axes, performance = drawn["confusion_matrix"], evaluation.performance("qkeras")
+    share = performance.signal_efficiency.value, 1 / performance.background_rejection.value
+    np.testing.assert_allclose(axes.images[0].get_array()[:, 0], share)
+    np.testing.assert_allclose(axes.images[0].get_array().sum(axis=1), 1)
+    tested = events.chosen("test")
+    passed, signal = scores["qkeras"].test >= performance.threshold, events.y[tested] == 1
+    counts = [(a & b).sum() for a in (signal, ~signal) for b in (passed, ~passed)]
+    texts = [text.get_text().split("\n") for text in axes.texts]
+    assert [lines[1] for lines in texts] == [f"{count:,} events" for count in counts]
+    assert texts[0][0] == rf"$\varepsilon_s$ = {share[0]:.4g}"
+    assert texts[2][0] == rf"$\varepsilon_b$ = {share[1]:.4g}"
+    rates = [lines[2] for lines in texts[2:] if len(lines) > 2]
+    if events.weights is None:
+        assert not rates
+    else:
+        assert float(rates[0].removesuffix(" kHz")) == pytest.approx(performance.achieved.value, rel=1e-3)
+        rejected = events.weights[tested][~signal & ~passed].sum()
+        assert float(rates[1].removesuffix(" kHz").replace(",", "")) == pytest.approx(rejected, rel=1e-3)
+
+
+def test_weight_histograms_hold_what_is_not_zero_and_say_how_much_is(drawn):
+    axes = drawn["weight_histograms"]
+    shown = {patch.get_label(): patch.get_data() for patch in axes.patches}
+    assert list(shown) == ["conv2d_1", "conv2d_2", "dense_1"]  # of the last there are only zeros
+    for row, (name, data) in enumerate(shown.items()):
+        counts = np.histogram(WEIGHTS[name][WEIGHTS[name] != 0], data.edges)[0]
+        assert counts.sum() == np.count_nonzero(WEIGHTS[name])
+        np.testing.assert_allclose(data.values + row, 0.82 * counts / counts.max())
+    zeros = [f"{100 * np.mean(values == 0):.3g} % zero" for values in WEIGHTS.values()]
+    assert [text.get_text() for text in axes.texts] == zeros
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(WEIGHTS)
+
+
+def test_word_ranges_are_bits_there_and_bits_in_use(drawn):
+    axes = drawn["word_ranges"]
+    frames = [patch for patch in axes.patches if not patch.get_fill()]
+    for frame, use in zip(frames, USES, strict=True):
+        assert 2.0 ** frame.get_x() == use.fixed.step
+        assert 2.0 ** (frame.get_x() + frame.get_width()) == use.fixed.maximum + use.fixed.step
+    filled = [patch for patch in axes.patches if patch.get_fill()]
+    for box, use in zip(filled, USES[:-1], strict=True):  # in the last there are only zeros
+        assert 2.0 ** box.get_x() == use.smallest
+        assert use.largest / 2 < 2.0 ** (box.get_x() + box.get_width()) / 2 <= use.largest
+    for typical, use in zip(axes.lines, USES[:-1], strict=True):
+        np.testing.assert_allclose(2 ** np.asarray(typical.get_xdata()), use.typical)
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[-3:] == ["bits", "saturated", "zeroed"]
+    assert texts[0] == f"{USES[0].width_used} of 12"
+    assert texts[6:9] == [f"{USES[2].width_used} of 6", f"{100 * USES[2].saturated:.2g} %", texts[8]]
+    assert texts[12:15] == ["0 of 8", "0", "0"]
+
+
+def test_winners_are_means_with_intervals_over_their_trainings(drawn):
+    axes = drawn["winners"]
+    for row, (container, mean) in enumerate(zip(axes.containers, MEANS.values(), strict=True)):
+        interval = mean.signal_efficiency
+        assert container.lines[0].get_xydata().tolist() == [[interval.value, -row]]
+        np.testing.assert_allclose(
+            container.lines[2][0].get_segments(), [[[interval.low, -row], [interval.high, -row]]]
+        )
+    dots = [entry for entry in axes.lines if entry.get_marker() == "|" and entry.get_color() == "0.6"]
+    assert [tuple(entry.get_xdata()) for entry in dots] == [mean.per_seed for mean in MEANS.values()]
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(MEANS)
+    stressed = [container.lines[0].get_color() for container in axes.containers]
+    assert stressed[0] != stressed[1] == stressed[2]
+
+
+def test_differences_are_drawn_with_their_intervals_and_verdicts(drawn):
+    axes = drawn["differences"]
+    for row, (container, found) in enumerate(zip(axes.containers, DIFFERENCES.values(), strict=True)):
+        assert container.lines[0].get_xydata().tolist() == [[found.value, -row]]
+        np.testing.assert_allclose(container.lines[2][0].get_segments(), [[[found.low, -row], [found.high, -row]]])
+    assert [container.lines[0].get_marker() for container in axes.containers] == ["D", "o", "D"]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["told apart (95 %)", "cannot be told apart (95 %)"]
 
 
 @pytest.mark.parametrize("n_bins", [7, 50, 100_000])
@@ -211,7 +427,8 @@ def test_no_text_is_cut_and_no_label_lies_on_another(drawn):
         canvas.draw()
         renderer = canvas.get_renderer()
         ticks = [text for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels() if text.get_text()]
-        texts = [axes.xaxis.label, axes.yaxis.label, *ticks]
+        labels = [axis.label for axis in (axes.xaxis, axes.yaxis) if axis.label.get_text()]
+        texts = [*labels, *axes.texts, *ticks]
         boxes = {text.get_text(): text.get_window_extent(renderer) for text in texts if text.get_visible()}
         left, right = axes.get_window_extent(renderer).intervalx
         low, high = axes.get_window_extent(renderer).intervaly
@@ -224,13 +441,17 @@ def test_no_text_is_cut_and_no_label_lies_on_another(drawn):
             assert box.y0 >= 0, (name, text)
             assert box.x1 <= figure.bbox.width, (name, text)
             assert box.y1 <= figure.bbox.height, (name, text)
+        apart = [text.get_window_extent(renderer) for text in (*labels, *axes.texts)]
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(apart, 2)), name
+        if axes.get_legend() is None:
+            continue
         legend = axes.get_legend().get_window_extent(renderer)
         frame = axes.get_window_extent(renderer)
-        assert frame.x0 <= legend.x0, name
-        assert legend.x1 <= frame.x1, name
-        assert frame.y0 <= legend.y0, name
-        labels = [boxes[axis.label.get_text()] for axis in (axes.xaxis, axes.yaxis)]
-        assert not any(one.overlaps(other) for one, other in itertools.combinations(labels, 2)), name
+        within = figure.bbox if name in ("winners", "differences", "word_ranges") else frame
+        assert within.x0 <= legend.x0, name
+        assert legend.x1 <= within.x1, name
+        assert within.y0 <= legend.y0, name
+        assert not any(legend.overlaps(text) for text in apart), name
 
 
 def test_no_global_setting_changes_and_no_window_opens(judged):
@@ -258,10 +479,33 @@ def test_saving_writes_both_formats_with_the_same_bytes_each_time(drawn, tmp_pat
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
         figures.save(drawn["training"], tmp_path / "taken" / "training")
+    with pytest.raises(DataError, match=r"written as \.png or \.pdf, not as \.jpg"):
+        figures.write(drawn["training"], tmp_path / "training.jpg")
 
 
 def test_what_cannot_be_drawn_is_named(judged):
     _, scores, evaluation = judged
+    with pytest.raises(DataError, match="no trial to draw"):
+        figures.pareto_front([], [])
+    empty = turn_on_curve(np.array([True]), [5.0], edges=[0, 1])
+    with pytest.raises(DataError, match="no event lies in any bin"):
+        figures.turn_on_curve({"qkeras": empty}, quantity="HT [GeV]")
+    with pytest.raises(DataError, match="rates need the weights"):
+        figures.confusion_matrix(np.ones(2), np.array([0, 1]), threshold=0.0, rates=True)
+    with pytest.raises(DataError, match="there is no background"):
+        figures.confusion_matrix(np.ones(2), np.array([1, 1]), threshold=0.0)
+    with pytest.raises(DataError, match="dense_1 has no weights"):
+        figures.weight_histograms({"dense_1": []})
+    with pytest.raises(DataError, match="no layer to draw"):
+        figures.weight_histograms({})
+    with pytest.raises(DataError, match="no number format to draw"):
+        figures.word_ranges([])
+    with pytest.raises(DataError, match="no network 'frist'; did you mean 'first'"):
+        figures.winners(MEANS, winner="frist")
+    with pytest.raises(DataError, match="no network to draw"):
+        figures.winners({})
+    with pytest.raises(DataError, match="nothing to draw"):
+        figures.differences({})
     with pytest.raises(DataError, match="nothing to draw"):
         figures.signal_efficiency_curve({})
     with pytest.raises(DataError, match="unknown model 'flaot'; did you mean 'float'"):
@@ -275,3 +519,14 @@ def test_what_cannot_be_drawn_is_named(judged):
     curve = performance_curve(np.arange(100.0), y, kind=other, weights=np.ones(100))
     with pytest.raises(DataError, match="one figure shows one kind, found background_efficiency and rate_khz"):
         figures.signal_efficiency_curve({**evaluation.curves, "csim": curve})
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.mpl_image_compare(
+    baseline_dir="baselines",
+    style=settings(),
+    savefig_kwargs={"dpi": 40, "metadata": {"Software": None}},
+    tolerance=TOLERANCE,
+)
+def test_picture(stripped, name):
+    return stripped[name].figure
