@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fpgaml.evaluation import Difference, Evaluation
-from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run
+from fpgaml.search_section import search_section
+from fpgaml.tables import estimate_text, plain, table, target_text, words
 
 NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
 CAPTIONS = {
@@ -17,6 +18,7 @@ CAPTIONS = {
     "background_rejection": "Background rejection 1/ε_b against signal efficiency. Bands: test background.",
     "training": "Loss per epoch, on training and on validation events.",
     "scores": "Scores of test events, each class weighted to one.",
+    "pareto_front": "Score against EBOPs of the trials that were trained longest. The winner as the search saw it.",
 }
 
 THRESHOLDS = """\
@@ -36,8 +38,8 @@ All intervals are central at {level:.2f} %, one standard deviation.
   of this one threshold. Rates: Garwood's interval on the effective count; efficiencies: Clopper–Pearson, with weights
   or groups on the effective count. Where nothing passes, the limit is one-sided.
 - Events of one group (they share a generated event) count as dependent in every interval.
-- No interval holds the spread between trainings, nor anything systematic, such as how well a simulation describes the
-  detector, cross sections or pile-up."""
+- Only the intervals under Winners hold the spread between trainings. None holds anything systematic, such as how well a
+  simulation describes the detector, cross sections or pile-up."""
 
 LIMITS = """\
 - The csim is bit-true C++ of the HLS project, not RTL and not a device: timing, resources and routing are known only
@@ -47,18 +49,6 @@ LIMITS = """\
   sees.
 - Test data have been used for this report. Choosing among models by these numbers would spoil them.
 - The data are what the task made or read, as listed under Data, and no better."""
-
-
-def target_text(target: Target) -> str:
-    """A target as people say it: "10 kHz", or "background efficiency 0.01"."""
-    return f"{target.value:g} kHz" if target.kind == "rate_khz" else f"background efficiency {target.value:g}"
-
-
-def estimate_text(estimate: Estimate, *, digits: int = 4) -> str:
-    """Value and interval with so many decimals; a limit where there is only one end."""
-    if math.isnan(estimate.value):
-        return f"> {estimate.low:.{digits}f}" if not math.isnan(estimate.low) else "not measurable"
-    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
 def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figures: Sequence[Path]) -> str:
@@ -71,8 +61,11 @@ def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figu
     summary : mapping
         What ``summary.json`` holds.
     figures : sequence of Path
-        Pictures to show, inside the run's directory.
+        Pictures to show, by their paths relative to the report.
     """
+    pictures = {
+        path.stem: f"![{CAPTIONS[path.stem]}]({path.as_posix()})\n\n*{CAPTIONS[path.stem]}*" for path in figures
+    }
     sections = [
         f"# {summary['study']}: report",
         _headline(evaluation, summary),
@@ -82,13 +75,10 @@ def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figu
         "## Differences in signal efficiency",
         _differences(evaluation),
         "## Figures",
-        *(
-            f"![{CAPTIONS[path.stem]}]({path.relative_to(run.directory).as_posix()})\n\n*{CAPTIONS[path.stem]}*"
-            for path in figures
-        ),
+        *(picture for name, picture in pictures.items() if name != "pareto_front"),
         "## Network",
         _network(run),
-        *(["## Search", _search(run.search)] if run.search else []),
+        *search_section(run, picture=pictures.get("pareto_front", "")),
         "## Data",
         _data(run),
         "## Training",
@@ -184,7 +174,7 @@ def _working_points(evaluation: Evaluation) -> str:
         for model in evaluation.models
     )
     return (
-        f"{_table(headers, rows)}\n\n"
+        f"{table(headers, rows)}\n\n"
         f"{THRESHOLDS}\n\n"
         f"For comparison with other tools, accuracy at logit 0 (unweighted) and area under the ROC curve: {scores}. "
         "Neither ranks triggers."
@@ -212,7 +202,7 @@ def _differences(evaluation: Evaluation) -> str:
         f"reading at {100 * evaluation.level:.0f} %",
     ]
     return (
-        f"Paired: on the same test events, with thresholds from the same validation events.\n\n{_table(headers, rows)}"
+        f"Paired: on the same test events, with thresholds from the same validation events.\n\n{table(headers, rows)}"
     )
 
 
@@ -229,22 +219,22 @@ def _network(run: Run) -> str:
         layers.insert(0, {"kind": "input", **run.architecture["input"]})
     rows = []
     for number, layer in enumerate(layers):
-        bits = [f"{_words(key)} {_plain(value)}" for key, value in layer.items() if "bits" in key and value is not None]
+        bits = [f"{words(key)} {plain(value)}" for key, value in layer.items() if "bits" in key and value is not None]
         rest = [
-            f"{_words(key)} {_plain(value)}"
+            f"{words(key)} {plain(value)}"
             for key, value in layer.items()
             if key != "kind" and "bits" not in key and value is not None
         ]
         rows.append([str(number), f"{layer.get('kind')}", ", ".join(rest), ", ".join(bits)])
-    cost = [[_words(key), _plain(value)] for key, value in run.trained.get("cost", {}).items()]
-    choices = ", ".join(f"{key} = {_plain(value)}" for key, value in run.architecture.get("choices", {}).items())
+    cost = [[words(key), plain(value)] for key, value in run.trained.get("cost", {}).items()]
+    choices = ", ".join(f"{key} = {plain(value)}" for key, value in run.architecture.get("choices", {}).items())
     parts = [
         f"Trial `{run.trial}`" + (f", choices: {choices}." if choices else "; the study leaves no choices."),
-        _table(["", "layer", "settings", "number formats"], rows),
+        table(["", "layer", "settings", "number formats"], rows),
         "Number formats are QKeras' (bits, integer): the sign counts in bits, not in integer.",
     ]
     if cost:
-        parts.append(_table(["cost", ""], cost))
+        parts.append(table(["cost", ""], cost))
         parts.append("EBOPs: bits of the input × bits of the weight, summed over the products of the trained network.")
     return "\n\n".join(parts)
 
@@ -254,27 +244,15 @@ def _data(run: Run) -> str:
     rows = [[split, *(f"{counts[split].get(kind, 0):,}" for kind in ("signal", "background"))] for split in counts]
     rate = run.dataset.get("rate_khz")
     facts = [
-        f"Task `{run.dataset.get('task')}`; inputs of shape {_plain(run.dataset.get('input_shape'))}; "
+        f"Task `{run.dataset.get('task')}`; inputs of shape {plain(run.dataset.get('input_shape'))}; "
         + (f"all background together comes at {rate:,g} kHz." if rate else "there is no rate.")
     ]
-    parts = [*facts, _table(["split", "signal", "background"], rows)]
+    parts = [*facts, table(["split", "signal", "background"], rows)]
     metadata = run.dataset.get("metadata", {})
     if metadata:
-        parts.append(
-            _table(["how it came to be", ""], [[_words(key), _plain(value)] for key, value in metadata.items()])
-        )
+        parts.append(table(["how it came to be", ""], [[words(key), plain(value)] for key, value in metadata.items()]))
     parts.append(f"SHA-256 of the data set: `{run.dataset.get('sha256')}`")
     return "\n\n".join(parts)
-
-
-def _search(found: Mapping[str, Any]) -> str:
-    chosen = ", ".join(f"{name}: {_plain(value)}" for name, value in found["choices"].items())
-    failed = f", of which {found['failed']} failed" if found["failed"] else ""
-    return (
-        f"{found['trials']} trials{failed}, {found['epochs']} epochs, judged on validation events only. The best of "
-        f"them, {found['winner']['search_trial']} with a score of {found['winner']['score']:.4f} ({chosen}), was then "
-        "trained afresh as said below; all figures above are of that training. `fpgaml log` prints all trials."
-    )
 
 
 def _training(run: Run) -> str:
@@ -296,7 +274,7 @@ def _training(run: Run) -> str:
         )
     headers = ["model", "epochs", "lowest validation loss", "seconds"]
     seed = run.trained.get("seed")
-    return (_table(headers, rows) if rows else "No history was kept.") + (
+    return (table(headers, rows) if rows else "No history was kept.") + (
         f"\n\nSeed {seed}." if seed is not None else ""
     )
 
@@ -310,54 +288,15 @@ def _simulation(run: Run) -> str:
     if run.agreement is None:
         return f"{agreement_text(None)} {project}"
     keys = ("events", "words", "mismatches", "events_per_s", "wall_s", "build_s", "processes")
-    rows = [[_words(key), _plain(run.agreement[key])] for key in keys if key in run.agreement]
-    return f"{agreement_text(run.agreement)} {project}\n\n{_table(['', ''], rows)}"
+    rows = [[words(key), plain(run.agreement[key])] for key in keys if key in run.agreement]
+    return f"{agreement_text(run.agreement)} {project}\n\n{table(['', ''], rows)}"
 
 
 def _environment(run: Run) -> str:
     found = run.environment
     packages = ", ".join(f"{name} {version}" for name, version in found.get("packages", {}).items())
-    machine = ", ".join(f"{_words(key)} {_plain(value)}" for key, value in found.get("machine", {}).items())
+    machine = ", ".join(f"{words(key)} {plain(value)}" for key, value in found.get("machine", {}).items())
     return (
         f"fpgaml {found.get('fpgaml')}, Python {found.get('python')}; {packages}.\n\nMachine: {machine}.\n\n"
         f"Seed {found.get('seed')}. Reproduce with\n\n```\n{found.get('command')}\n```"
     )
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(headers), ["---"] * len(headers), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
-    )
-
-
-def _words(key: str) -> str:
-    """A JSON key as words; a unit at its end goes into brackets."""
-    for unit, shown in (
-        ("_per_s", " per second"),
-        ("_khz", " [kHz]"),
-        ("_gev", " [GeV]"),
-        ("_gib", " [GiB]"),
-        ("_s", " [s]"),
-    ):
-        if key.endswith(unit):
-            return key.removesuffix(unit).replace("_", " ") + shown
-    return key.replace("_", " ")
-
-
-def _plain(value: Any) -> str:
-    """A JSON value for people; what is long is cut, because the JSON files have it whole."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "unknown"}[value]
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
-    if isinstance(value, Mapping):
-        text = ", ".join(f"{_words(str(key))} {_plain(item)}" for key, item in value.items())
-    elif isinstance(value, (list, tuple)):
-        nested = any(isinstance(item, Mapping) for item in value)
-        text = "; ".join(map(_plain, value)) if nested else "(" + ", ".join(map(_plain, value)) + ")"
-    else:
-        text = str(value)
-    return text if len(text) <= 400 else text[:400] + " …"

@@ -1,18 +1,25 @@
-"""One report per run: ``summary.json`` for machines, ``report.md`` and four figures for people."""
+"""One report per run: ``summary.json`` for machines, ``report.html``, ``report.md`` and figures for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from fpgaml.environment import load_tensorflow
+from fpgaml.errors import FpgamlError
 from fpgaml.evaluation import Evaluation, evaluate
+from fpgaml.html_report import render_html
+from fpgaml.layer_profile import LayerProfile, profile_layers
 from fpgaml.markdown import render
 from fpgaml.runs import Run, load_run
-from fpgaml.storage import write_json, write_text
+from fpgaml.storage import read_json, write_json, write_text
+from fpgaml.train import TrainedModel
 
 __all__ = ["Report", "Run", "load_run", "summarize", "write_report"]
 
@@ -24,7 +31,7 @@ class Report:
     Parameters
     ----------
     directory : Path
-        The run's.
+        Where it stands.
     evaluation : Evaluation
         The numbers behind it.
     summary : mapping
@@ -47,18 +54,41 @@ class Report:
         found = self.summary["csim"]
         return None if found is None else found["mismatches"] == 0
 
+    @property
+    def page(self) -> Path:
+        """``report.html``."""
+        return self.directory / "report.html"
 
-def write_report(directory: Path, *, trial: str | None = None, replicas: int = 300) -> Report:
-    """Judge what a run has left and write the report into its directory.
+    def _repr_html_(self) -> str:
+        """For notebooks: the headline, and where the page is."""
+        headline = self.markdown.split("**")[1]
+        page = html.escape(self.page.as_posix())
+        return f'<p><strong>{html.escape(headline)}</strong></p><p><a href="{page}">{page}</a></p>'
+
+
+def write_report(
+    directory: Path,
+    *,
+    trial: str | None = None,
+    replicas: int = 300,
+    inputs: Callable[[], ArrayLike] | None = None,
+) -> Report:
+    """Judge what a run has left and write the report into its directory, or into ``reports/<trial>`` of it.
 
     A run that has no float twin or no csim yet gets a report that says so.
 
     Parameters
     ----------
-    directory, trial
-        See ``load_run``.
+    directory : Path
+        The run's.
+    trial : str, optional
+        What the run has come to if not given; its report stands in the run's directory itself.
     replicas : int
         See ``evaluate``.
+    inputs : callable, optional
+        Gives the inputs of validation events, shape (n_events, *input_shape), to see which values the layers have. It
+        is called only if nobody has looked yet: what was seen is kept in ``layers.json`` beside the weights. Without
+        either, the report shows weights only.
 
     Raises
     ------
@@ -69,12 +99,16 @@ def write_report(directory: Path, *, trial: str | None = None, replicas: int = 3
     """
     run = load_run(directory, trial=trial)
     evaluation = evaluate(run.events, run.scores, run.targets, replicas=replicas)
-    figures = _draw(run, evaluation)
+    place = run.directory if trial is None else run.directory / "reports" / trial
+    figures = _draw(run, evaluation, place)
     summary = summarize(run, evaluation)
-    markdown = render(run, evaluation, summary, figures=tuple(path for path in figures if path.suffix == ".png"))
-    write_text(run.directory / "report.md", markdown)
-    write_json(run.directory / "summary.json", summary)
-    return Report(directory=run.directory, evaluation=evaluation, summary=summary, markdown=markdown, figures=figures)
+    pictures = tuple(path.relative_to(place) for path in figures if path.suffix == ".png")
+    markdown = render(run, evaluation, summary, figures=pictures)
+    page = render_html(run, evaluation, markdown=markdown, profile=_profile(run, inputs))
+    write_text(place / "report.md", markdown)
+    write_text(place / "report.html", page)
+    write_json(place / "summary.json", summary)
+    return Report(directory=place, evaluation=evaluation, summary=summary, markdown=markdown, figures=figures)
 
 
 def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
@@ -100,7 +134,7 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
             "test_signal": run.events.count("test", signal=True),
             "test_background": run.events.count("test", signal=False),
         },
-        "search": {key: run.search[key] for key in ("trials", "failed", "epochs", "wall_s")}
+        "search": {key: value for key, value in run.search.items() if key != "compared"}
         if run.search
         else {"trials": 1, "epochs": sum(epochs.values()), "wall_s": sum(run.trained.get("wall_s", {}).values())},
         "winner": {
@@ -110,6 +144,8 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
             "ebops": cost.get("ebops"),
             "cost": cost,
         },
+        "winners": None if run.winners is None else run.winners["winners"],
+        "float_twin": None if run.winners is None else run.winners["float_twin"],
         "working_point": {headline.kind: headline.value},
         "signal_efficiency": efficiencies,
         "evaluation": evaluation.to_json(),
@@ -123,7 +159,25 @@ def _scores_differing(run: Run) -> int:
     return int(np.count_nonzero(run.scores["csim"].test != run.scores["qkeras"].test))
 
 
-def _draw(run: Run, evaluation: Evaluation) -> tuple[Path, ...]:
+def _profile(run: Run, inputs: Callable[[], ArrayLike] | None) -> LayerProfile | str:
+    """What the layers do with their bits, or why that is not known."""
+    folder = run.directory / "trials" / run.trial
+    kept = folder / "layers.json"
+    try:
+        if kept.exists():
+            return LayerProfile.from_json(read_json(kept))
+        trained = TrainedModel.load(folder)
+        if inputs is None:
+            return profile_layers(trained)
+        load_tensorflow()
+        found = profile_layers(trained, inputs())
+    except FpgamlError as error:
+        return f"What the layers do with their bits is not known: {error}"
+    write_json(kept, found.to_json())
+    return found
+
+
+def _draw(run: Run, evaluation: Evaluation, place: Path) -> tuple[Path, ...]:
     from fpgaml import figures
 
     tested = run.events.chosen("test")
@@ -143,4 +197,18 @@ def _draw(run: Run, evaluation: Evaluation) -> tuple[Path, ...]:
         if headline.target.kind == "rate_khz"
         else rf"QKeras at $\varepsilon_b$ = {headline.target.value:g}",
     )
-    return tuple(path for name, axes in drawn.items() for path in figures.save(axes, run.directory / "figures" / name))
+    if run.search is not None:
+        compared = run.search["compared"]
+        drawn["pareto_front"] = figures.pareto_front(
+            compared["scores"],
+            compared["ebops"],
+            winner=_position(run.winners, compared["trials"]),
+            score_label=f"Score on validation ({run.search['objective'].replace('_', ' ')})",
+        )
+    return tuple(path for name, axes in drawn.items() for path in figures.save(axes, place / "figures" / name))
+
+
+def _position(winners: Mapping[str, Any] | None, trials: Sequence[str]) -> int | None:
+    """Where the winner stands among trials; None if there is none, or if it was not among the longest trained."""
+    wanted = None if winners is None else winners["winner"]["search_trial"]
+    return trials.index(wanted) if wanted in trials else None

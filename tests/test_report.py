@@ -263,6 +263,96 @@ def text_and_summary(directory):
     return render(run, evaluation, summary, figures=()), summary
 
 
+def write_search(directory, *, winners=True):
+    """What search and winners leave beside the rest of a run."""
+
+    def trial(name, score, ebops):
+        cost = {"ebops": ebops, "parameters": ebops // 10}
+        return {"trial": name, "choices": {"bits": [8, 2], "pool": None}, "score": score, "cost": cost}
+
+    write_json(
+        directory / "search.json",
+        {
+            "best": f"{TRIAL}000001",
+            "objective": "signal_efficiency",
+            "trials": 12,
+            "failed": 1,
+            "epochs": 1_234,
+            "wall_s": 3_725.4,
+            "pareto_front": [trial("small", 0.7, 500), trial(f"{TRIAL}000001", 0.8, 2_000)],
+            "hypervolume": {"value": 150.0, "score": 0.6, "ebops": 3_000},
+            "compared": {
+                "epochs": 27,
+                "trials": ["small", "large", f"{TRIAL}000001"],
+                "scores": [0.7, 0.6, 0.8],
+                "ebops": [500, 3_000, 2_000],
+            },
+        },
+    )
+    test = {"per_seed": [0.7, 0.8], "signal_efficiency": {"value": 0.75, "low": 0.7, "high": 0.8}, "spread": 0.0707}
+    common = {"eligible": True, "failed": {}, "validation": 0.77, "test": test}
+    apart = {"value": -0.1, "low": -0.2, "high": -0.05, "told_apart": True}
+    alike = {"value": -0.01, "low": -0.2, "high": 0.1, "told_apart": False}
+    failed = {"eligible": False, "failed": {"2": "it diverged"}, "test": None, "difference_to_winner": None}
+    candidates = [
+        {**trial(f"{TRIAL}000001", 0.8, 2_000), **common, "difference_to_winner": None},
+        {**trial("alike", 0.79, 900), **common, "difference_to_winner": alike},
+        {**trial("apart", 0.78, 800), **common, "difference_to_winner": apart},
+        {**trial("failed", 0.77, 700), **common, **failed, "validation": None},
+    ]
+    facts = {
+        "winner": {"trial": TRIAL, "search_trial": f"{TRIAL}000001", "seed": 2},
+        "choices": {"bits": [8, 2]},
+        "target": {"kind": "rate_khz", "value": 10.0},
+        "seeds": [1, 2],
+        "level": 0.6827,
+        "level_apart": 0.9545,
+        "replicas": 500,
+        "winners": candidates,
+        "float_twin": {**test, "failed": {}, "qkeras_minus_float": alike},
+    }
+    if winners:
+        write_json(directory / "winners.json", facts)
+    return directory
+
+
+def test_a_search_and_its_winners_are_told(tmp_path):
+    directory = write_search(write_run(tmp_path / "run"))
+    report = write_report(directory, replicas=20)
+    for piece in (
+        "12 trials, of which 1 failed, 1,234 epochs, 1:02:05 (h:mm:ss)",
+        "3 trials were trained for 27 epochs. The other 8 were stopped earlier",
+        "| `small` | bits: (8, 2), pool: none | 0.7000 | 500 | 50 |",
+        "Hypervolume: 150, the area that the front covers against the lowest score (0.6000)",
+        f"**The winner is trial {TRIAL}000001. It cannot be told apart from alike.**",
+        f"| `{TRIAL}000001` (winner) | bits: (8, 2), pool: none | 2,000 | 0.7700 | 0.7500 | 0.0707 | 0.7000 to ",
+        "| -0.0100 (-0.2000 to 0.1000) | no |",
+        "| -0.1000 (-0.2000 to -0.0500) | yes, lower |",
+        "failed, and so out: seed 2: it diverged |",
+        "over 2 seeds: 0.7500 (0.7000 to 0.8000). QKeras − float twin: -0.0100 (-0.2000 to 0.1000), cannot be told",
+        "their intervals are at 95 %",
+        "![Score against EBOPs",
+    ):
+        assert piece in report.markdown, piece
+    for block in report.markdown.split("\n\n"):
+        if block.startswith("|"):
+            assert len({line.count("|") for line in block.splitlines()}) == 1, block
+    assert "compared" not in report.summary["search"]
+    assert len(report.summary["winners"]) == 4
+    assert (directory / "figures" / "pareto_front.png").exists()
+
+
+def test_a_search_without_winner_has_no_report_but_its_trials_have(tmp_path):
+    directory = write_search(write_run(tmp_path / "run"), winners=False)
+    with pytest.raises(OutputError, match="was searched, and has no winner yet"):
+        load_run(directory)
+    report = write_report(directory, trial=TRIAL, replicas=20)
+    assert report.directory == directory / "reports" / TRIAL
+    assert "## Winners" not in report.markdown
+    assert (report.directory / "figures" / "pareto_front.png").exists()
+    assert not (directory / "report.md").exists()
+
+
 def test_disagreement_is_loud(tmp_path):
     directory = write_run(tmp_path / "run", mismatches=3)
     text, summary = text_and_summary(directory)
