@@ -30,6 +30,7 @@ from fpgaml.study import Study
 from fpgaml.train import TrainedModel
 
 STUDY = Path(__file__).parent.parent / "search_spaces" / "trigger_demo.yaml"
+CHOICES = {"bits": [10, 2], "act_bits": [12, 4], "filters_1": 8, "filters_2": 16, "dropout": 0.1}
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
 
-    point = Study.load(STUDY).point()
+    point = Study.load(STUDY).point(CHOICES)
     rng = np.random.default_rng(1)
     weights = {
         layer: {name: rng.normal(scale=0.3, size=array.shape) for name, array in arrays.items()}
