@@ -11,14 +11,13 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PYTEST := $(BIN)/python -m pytest
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint format-check rules types imports tests quick constraints clean prerequisites
 
 help:
-	@echo 'make demo         from Pythia events to an HLS project that agrees with its model: runs/demo/report.md'
+	@echo 'make demo         from Pythia events over a search to an HLS project that agrees with its model'
 	@echo 'make test         lint, and every test: fast and slow, the example of README.md, the notebooks'
 	@echo 'make quick        the fast tests only'
 	@echo 'make lint         format, rules, types and the import contract'
@@ -45,7 +44,7 @@ imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
 tests: $(VENV)/.test
-	$(PYTEST) -n $(WORKERS) --dist worksteal --durations 10 $(if $(NOTEBOOKS),--nbmake) tests $(NOTEBOOKS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal --durations 10 tests
 
 quick: $(VENV)/.test
 	$(PYTEST) -m 'not slow' tests
