@@ -33,7 +33,10 @@ class _Width:
 
     def format(self, x: Any) -> tuple[Any, Any]:
         """Step and largest word in the type of ``x``."""
-        return tuple(tf.cast(value, x.dtype) for value in (self.step, self.largest))
+        values = (self.step, self.largest)
+        if isinstance(self.step, tf.Variable):
+            return tuple(tf.cast(value, x.dtype) for value in values)
+        return tuple(tf.constant(value, x.dtype) for value in values)  # a cast of a number goes by way of float32
 
 
 class ExactBits(_Width, qkeras.quantized_bits):  # type: ignore[misc]

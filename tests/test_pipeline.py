@@ -20,7 +20,7 @@ from fpgaml.cli import main
 from fpgaml.pipeline import describe_dataset
 from fpgaml.study import Study
 
-REPORT = ("report.md", "summary.json", "figures/")
+REPORT = ("report.html", "report.md", "summary.json", "figures/")
 STAGES = ("run", "train", "convert", "csim", "report")
 
 

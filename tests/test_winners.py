@@ -124,7 +124,7 @@ def test_a_finished_run_looks_at_no_data(study, output, monkeypatch):
     run(study, output)
     after = snapshot(output)
     changed = {name for name in before | after if before.get(name) != after.get(name)}
-    assert all(name.startswith(("report.md", "summary.json", "figures/")) for name in changed)
+    assert all(name.startswith(("report.html", "report.md", "summary.json", "figures/")) for name in changed)
 
 
 def test_what_was_trained_before_an_interruption_is_kept(study, output):
