@@ -405,6 +405,15 @@ def test_a_bug_is_told_with_its_traceback(capsys, caplog, tmp_path, monkeypatch)
     assert record.exc_info[0] is ZeroDivisionError
 
 
+@pytest.fixture
+def interruptible():
+    """A process that a shell has started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_that_a_library_swallows_comes_again(number):
     def swallow():
