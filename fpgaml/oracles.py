@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from fpgaml.errors import ToolError
+from fpgaml.pareto import front_order
 from fpgaml.search_options import SearchOptions
 
 CANDIDATES = 1000
@@ -76,7 +77,8 @@ def make_oracle(options: SearchOptions, sizes: Mapping[str, int], rounds: Rounds
     oracles = keras_tuner.oracles
     oracle: Any
     if options.algorithm == "hyperband":
-        oracle = _hyperband(oracles.HyperbandOracle, counts, rounds)(
+        hyperband = _hyperband_for_fronts if options.promote == "front" else _hyperband
+        oracle = hyperband(oracles.HyperbandOracle, counts, rounds)(
             max_epochs=options.max_epochs, factor=options.factor, **common
         )
     elif options.algorithm == "grid":
@@ -146,6 +148,26 @@ def _hyperband(base: Any, sizes: tuple[int, ...], rounds: Rounds) -> Any:
             return rounds.get((bracket_num, round_num), 0)
 
     return Hyperband
+
+
+def _hyperband_for_fronts(base: Any, sizes: tuple[int, ...], rounds: Rounds) -> Any:
+    """Hyperband that promotes the trials that serve the front of score and cost, which it finds among the metrics."""
+
+    class HyperbandForFronts(_hyperband(base, sizes, rounds)):  # type: ignore[misc]
+        def populate_space(self, trial_id: str) -> Any:
+            for bracket in self._brackets:
+                for started in bracket["rounds"]:
+                    self._rank([self.trials[trial["id"]] for trial in started])
+            return super().populate_space(trial_id)
+
+        def _rank(self, trials: list[Any]) -> None:
+            """Give the finished trials of a round scores in the order of their promotion."""
+            ended = [trial for trial in trials if trial.status == "COMPLETED" and math.isfinite(trial.score)]
+            values, costs = ([trial.metrics.get_last_value(name) for trial in ended] for name in ("score", "cost"))
+            for position, place in enumerate(front_order(values, costs)):
+                ended[place].score = -position
+
+    return HyperbandForFronts
 
 
 def _grid(base: Any, sizes: tuple[int, ...]) -> Any:

@@ -40,6 +40,52 @@ def pareto_front(values: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
     return front[np.argsort(cost[front], kind="stable")]
 
 
+def front_order(values: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
+    """Positions of all points, those first that serve the front: front after front, spread out within each.
+
+    The first is the best value; each next one of a front is the one farthest from those that were taken of it, in value
+    and logarithm of the cost, both over their ranges (as MO-ASHA promotes: Schmucker et al., "Multi-objective
+    Asynchronous Successive Halving", arXiv:2106.12639, by non-dominated sorting and an epsilon-net).
+
+    Parameters
+    ----------
+    values, costs
+        As for ``pareto_front``; costs are positive.
+
+    Returns
+    -------
+    shape (n_points,)
+
+    Raises
+    ------
+    DataError
+        As for ``pareto_front``, or a cost that is not positive.
+
+    >>> front_order([0.1, 0.5, 0.4, 0.2], [10, 1000, 200, 2000])
+    array([1, 0, 2, 3])
+    """
+    value, cost = _points(values, costs)
+    if (cost <= 0).any():
+        raise DataError(f"costs should be positive, found {cost.min()}")
+    place = np.stack([value, np.log(cost)], axis=1)
+    if len(place):
+        ranges = np.ptp(place, axis=0)
+        place = (place - place.min(axis=0)) / np.where(ranges > 0, ranges, 1.0)
+    order: list[np.intp] = []
+    left = np.arange(len(value))
+    while len(left):
+        front = left[pareto_front(value[left], cost[left])]
+        left = np.setdiff1d(left, front)
+        farthest = front[np.argmax(value[front])]
+        distance = np.full(len(front), np.inf)
+        for _ in front:
+            order.append(farthest)
+            distance = np.minimum(distance, np.linalg.norm(place[front] - place[farthest], axis=1))
+            distance[front == farthest] = -np.inf
+            farthest = front[np.argmax(distance)]
+    return np.array(order, dtype=np.intp)
+
+
 def hypervolume(values: ArrayLike, costs: ArrayLike, reference: tuple[float, float]) -> float:
     """Area of all (value, cost) that a point reaches or beats and that are no worse than the reference.
 

@@ -140,11 +140,11 @@ class Proposer:
             return proposal
         return None
 
-    def tell(self, proposal: Proposal, score: float) -> None:
-        """Say what came of an open proposal: a finite number, higher is better."""
+    def tell(self, proposal: Proposal, score: float, cost: float) -> None:
+        """Say what came of an open proposal: a finite score, higher is better, and a positive cost."""
         if not math.isfinite(score):
             raise ValueError(f"proposal {proposal.number}: the score {score} is not finite: use fail")
-        self._complete(self._close(proposal), score)
+        self._complete(self._close(proposal), score, cost)
 
     def fail(self, proposal: Proposal) -> None:
         """Say that an open proposal has no score."""
@@ -159,14 +159,14 @@ class Proposer:
         self._failed.add(trial.trial_id)
         if self._options.algorithm == "hyperband":
             # Among trials without a score it finds too few to choose from, and promotes fewer of the others.
-            self._complete(trial, -math.inf)
+            self._complete(trial, -math.inf, math.inf)
         else:
             trial.status = "FAILED"
             with quiet():
                 self._oracle.end_trial(trial)
 
-    def _complete(self, trial: Any, score: float) -> None:
+    def _complete(self, trial: Any, score: float, cost: float) -> None:
         with quiet():
-            self._oracle.update_trial(trial.trial_id, {"score": score})
+            self._oracle.update_trial(trial.trial_id, {"score": score, "cost": cost})
             trial.status = "COMPLETED"
             self._oracle.end_trial(trial)

@@ -344,7 +344,7 @@ class _Search:
         if event["event"] == "failed":
             self.proposer.fail(job.proposal)
         else:
-            self.proposer.tell(job.proposal, event["score"])
+            self.proposer.tell(job.proposal, event["score"], event["cost"]["ebops"])
         self.shown.ended(job.proposal, event, known=known)
 
     def _append(self, kind: str, job: _Job, **content: Any) -> Mapping[str, Any]:

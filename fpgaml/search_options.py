@@ -143,6 +143,9 @@ class SearchOptions(pydantic.BaseModel):
         The longest that a trial is trained.
     factor : int
         Hyperband trains about one trial in ``factor`` on, for ``factor`` times as many epochs.
+    promote : {"objective", "front"}
+        Whom Hyperband trains on: the best by the objective, or those that serve the front of objective and EBOPs, the
+        best by the objective among them.
     trials : int, optional
         How many points random and Bayesian search train; both need it. Hyperband's number follows from ``max_epochs``
         and ``factor``, and a grid has all points.
@@ -165,6 +168,7 @@ class SearchOptions(pydantic.BaseModel):
     algorithm: Literal["hyperband", "random", "bayesian", "grid"] = "hyperband"
     max_epochs: Annotated[int, pydantic.Field(ge=1)] = 27
     factor: Annotated[int, pydantic.Field(ge=2)] = 3
+    promote: Literal["objective", "front"] = "objective"
     trials: Annotated[int, pydantic.Field(ge=1)] | None = None
     objective: Literal["signal_efficiency", "accuracy", "auc", "val_loss"] = "signal_efficiency"
     limits: Annotated[
@@ -186,6 +190,8 @@ class SearchOptions(pydantic.BaseModel):
             raise ValueError(f"{self.algorithm} search needs to know how many points to train: give trials")
         if self.algorithm == "hyperband" and self.trials is not None:
             raise ValueError("hyperband's number of trials follows from max_epochs and factor: leave out trials")
+        if self.algorithm != "hyperband" and self.promote != "objective":
+            raise ValueError(f"{self.algorithm} search trains all its points in full: promote is for hyperband")
         if self.algorithm == "grid" and self.trials is not None:
             raise ValueError("a grid has all points: leave out trials, or use the algorithm random")
         return self

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fpgaml.errors import DataError
-from fpgaml.pareto import hypervolume, pareto_front
+from fpgaml.pareto import front_order, hypervolume, pareto_front
 
 points = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=12)
 
@@ -65,6 +65,25 @@ def test_an_example_by_hand():
     assert pareto_front(values, costs).tolist() == [1, 2, 0]
     assert hypervolume(values, costs, (0.0, 40.0)) == pytest.approx(0.5 * 30 + 0.3 * 20 + 0.1 * 10)
     assert hypervolume(values, costs, (0.6, 25.0)) == pytest.approx(0.2 * 5)
+
+
+def test_the_order_of_promotion_by_hand():
+    # The front is 0, 1, 2: 2 has the best value, 0 is farther from it than 1. Only the front beats 3, and 3 beats 4.
+    values, costs = [0.1, 0.5, 0.9, 0.4, 0.3], [10.0, 300.0, 1000.0, 400.0, 400.0]
+    assert front_order(values, costs).tolist() == [2, 0, 1, 3, 4]
+    assert front_order([], []).tolist() == []
+    assert front_order([1, 1, 1], [2, 2, 2]).tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="positive"):
+        front_order([1], [0])
+
+
+@given(points)
+def test_the_order_of_promotion_takes_front_after_front(found):
+    values, costs = split(found)
+    order = front_order(values, np.asarray(costs) + 1).tolist()
+    assert sorted(order) == list(range(len(found)))
+    front = pareto_front(values, costs)
+    assert set(order[: len(front)]) == set(front.tolist())
 
 
 def test_equal_points_stay_together():

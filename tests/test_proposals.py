@@ -19,6 +19,7 @@ import pytest
 
 from fpgaml.errors import StudyError
 from fpgaml.oracles import _seed, _unchecked
+from fpgaml.pareto import front_order
 from fpgaml.proposals import WAIT, Proposal, Proposer, Schedule, schedule
 from fpgaml.search_options import SearchOptions
 
@@ -43,6 +44,11 @@ def score(proposal: Proposal) -> float:
     return int.from_bytes(digits) / 2**32 + 0.001 * math.log(proposal.epochs)
 
 
+def cost(proposal: Proposal) -> float:
+    """Another such number, the same after every number of epochs."""
+    return 1.0 + int.from_bytes(hashlib.sha256(point(proposal).encode()).digest()[4:8]) % 1000
+
+
 def point(proposal: Proposal) -> str:
     return repr(proposal.choices)
 
@@ -65,7 +71,7 @@ def drive(proposer: Proposer, *, workers: int = 1, order: int = 0, fails: Callab
         if fails(done):
             proposer.fail(done)
         else:
-            proposer.tell(done, score(done))
+            proposer.tell(done, score(done), cost(done))
 
 
 def counted(proposals: list[Proposal]) -> Counter[tuple[int, int, int, int]]:
@@ -201,14 +207,31 @@ def test_hyperband_waits_for_results_that_decide():
     assert proposer.propose() is WAIT
     # 9 compete for 3 places: the best of 7 is among the best 3, whatever the other 2 score.
     for number in range(6):
-        proposer.tell(opened[number], float(number))
+        proposer.tell(opened[number], float(number), 1.0)
         assert proposer.propose() is WAIT
-    proposer.tell(opened[6], -1.0)
+    proposer.tell(opened[6], -1.0, 1.0)
     promoted = proposer.propose()
     assert isinstance(promoted, Proposal)
     assert (promoted.choices, promoted.bracket, promoted.round) == (opened[5].choices, 2, 1)
     assert (promoted.from_epochs, promoted.epochs, promoted.number) == (1, 3, 17)
     assert proposer.propose() is WAIT
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_hyperband_for_fronts_keeps_the_rounds(workers):
+    found = drive(Proposer(options(max_epochs=9, promote="front"), WIDE), workers=workers)
+    best = drive(Proposer(options(max_epochs=9), WIDE), workers=workers)
+    assert counted(found) == counted(best)
+    if workers > 1:
+        return  # a round's trials are then compared before all of them have ended
+    rounds: dict[tuple[int, int], dict[str, Proposal]] = {}
+    for proposal in found:
+        rounds.setdefault((proposal.bracket, proposal.round), {})[point(proposal)] = proposal
+    for (bracket, number), promoted in rounds.items():
+        if number:
+            before = list(rounds[bracket, number - 1].values())
+            order = front_order([score(p) for p in before], [cost(p) for p in before])
+            assert set(promoted) == {point(before[place]) for place in order[: len(promoted)]}
 
 
 def test_grid_search_gives_all_points_at_once_and_in_order():
@@ -276,7 +299,7 @@ def test_what_is_replayed_goes_on_as_if_never_interrupted(algorithm):
             proposal = resumed.propose()
             replayed.append(proposal)
             found = known[point(proposal), proposal.epochs]
-            resumed.fail(proposal) if found is None else resumed.tell(proposal, found)
+            resumed.fail(proposal) if found is None else resumed.tell(proposal, found, cost(proposal))
         assert replayed + drive(resumed, fails=fails) == whole
 
 
@@ -318,7 +341,7 @@ def test_bayesian_search_finds_the_best_point_without_proposing_one_twice():
         a, b = proposal.choices["a"], proposal.choices["b"]
         assert (a, b) not in scores
         scores[a, b] = -float((a - 7) ** 2 + (b - 2) ** 2)
-        proposer.tell(proposal, scores[a, b])
+        proposer.tell(proposal, scores[a, b], 1.0)
     assert len(scores) == 25
     assert scores.get((7, 2)) == 0.0
 
@@ -328,7 +351,7 @@ def test_bayesian_search_looks_around_the_best_point_once_that_is_known():
     found = []
     while (proposal := proposer.propose()) is not None:
         found.append(proposal.choices["n"])
-        proposer.tell(proposal, -float((found[-1] - 23) ** 2))
+        proposer.tell(proposal, -float((found[-1] - 23) ** 2), 1.0)
     assert len(set(found)) == 11
     assert {22, 23, 24} <= set(found)
     assert all(abs(n - 23) <= 4 for n in found[-5:])
@@ -378,9 +401,9 @@ def test_wrong_calls_are_told():
     proposal = proposer.propose()
     for number in (math.nan, math.inf, -math.inf):
         with pytest.raises(ValueError, match="is not finite: use fail"):
-            proposer.tell(proposal, number)
-    proposer.tell(proposal, 1.0)
-    for call in (lambda: proposer.tell(proposal, 1.0), lambda: proposer.fail(proposal)):
+            proposer.tell(proposal, number, 1.0)
+    proposer.tell(proposal, 1.0, 1.0)
+    for call in (lambda: proposer.tell(proposal, 1.0, 1.0), lambda: proposer.fail(proposal)):
         with pytest.raises(ValueError, match="proposal 0 is not open"):
             call()
 
@@ -421,7 +444,7 @@ for algorithm in ("hyperband", "random", "bayesian"):
     proposer = Proposer(SearchOptions(algorithm=algorithm, trials=trials), {"a": list(range(30)), "b": list(range(7))})
     while proposal := proposer.propose():
         print(proposal)
-        proposer.tell(proposal, (proposal.choices["a"] * 17 % 30 + proposal.choices["b"]) * 1.0)
+        proposer.tell(proposal, (proposal.choices["a"] * 17 % 30 + proposal.choices["b"]) * 1.0, 1.0)
 """
     first, again = (in_a_new_process(script, PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert first == again
