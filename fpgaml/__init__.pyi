@@ -11,6 +11,7 @@ from .csim import Agreement as Agreement
 from .dataset import Dataset as Dataset
 from .errors import AgreementError as AgreementError
 from .errors import DataError as DataError
+from .errors import DivergedError as DivergedError
 from .errors import ExactnessError as ExactnessError
 from .errors import FpgamlError as FpgamlError
 from .errors import OutputError as OutputError
@@ -23,6 +24,7 @@ from .events import Scores as Scores
 from .fixed_point import FixedPoint as FixedPoint
 from .hardware import Hardware as Hardware
 from .metrics import Target as Target
+from .network_synthesis import NetworkSynthesis as NetworkSynthesis
 from .pipeline import convert_stage as convert_stage
 from .pipeline import csim_stage as csim_stage
 from .pipeline import plan_search as plan_search
@@ -35,10 +37,13 @@ from .report import Report as Report
 from .report import write_report as write_report
 from .runs import Run as Run
 from .runs import load_run as load_run
-from .search import SearchResult as SearchResult
 from .search_options import SearchOptions as SearchOptions
+from .search_result import SearchResult as SearchResult
 from .study import Point as Point
 from .study import Study as Study
+from .synthesis import Resources as Resources
+from .synthesis import Synthesis as Synthesis
+from .synthesis_stage import synthesize as synthesize
 from .train import FloatTwin as FloatTwin
 from .train import TrainedModel as TrainedModel
 from .train_options import TrainOptions as TrainOptions

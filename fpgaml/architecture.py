@@ -14,7 +14,7 @@ from typing import Any
 
 import pydantic
 
-from fpgaml.errors import ExactnessError, FpgamlError, OutputError, StudyError
+from fpgaml.errors import ExactnessError, FpgamlError, OutputError, StudyError, did_you_mean
 from fpgaml.fixed_point import MAX_WIDTH, FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.layers import ArithmeticLayer, Bits, Layer, QuantizerLayer, Shape, Values, layer_class
@@ -141,18 +141,38 @@ class Architecture:
         return Architecture(self.input_shape, self.input_format, tuple(layers), self.choices)
 
     def check_hardware(self, hardware: Hardware) -> None:
-        """Refuse what cannot be exact on this hardware.
+        """Refuse what cannot be exact on this hardware, and options of layers that do not have them.
 
         Raises
         ------
         ExactnessError
             With the reason and what would work.
+        StudyError
+            ``hardware.layers`` names a layer that is not there or has no such option.
         """
+        self._check_layer_options(hardware)
         for position, step in enumerate(self.steps):
-            reason = step.layer.refusal(step.input_shape, hardware)
+            reason = step.layer.refusal(step.input_shape, hardware.for_layer(step.name))
             if reason:
                 with _at_layer(position, step.layer):
                     raise ExactnessError(reason)
+
+    def _check_layer_options(self, hardware: Hardware) -> None:
+        with_options = {
+            step.name: step.layer.positions(step.input_shape)
+            for step in self.steps
+            if isinstance(step.layer, ArithmeticLayer)
+        }
+        for name, own in hardware.layers.items():
+            if name not in with_options:
+                raise StudyError(
+                    f"hardware.layers: no layer {name!r} that multiplies; {did_you_mean(name, with_options)}"
+                )
+            if own.parallelization_factor is not None and with_options[name] == 1:
+                raise StudyError(
+                    f"hardware.layers.{name}: has no parallelization_factor, which is for convolutions: their window "
+                    "stands at several positions"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""

@@ -16,7 +16,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fpgaml import __version__
-from fpgaml.errors import FpgamlError, StudyError
+from fpgaml.arguments import chosen_values, count, minutes, picture
+from fpgaml.errors import FpgamlError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def workers(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
         text = "processes that train side by side in a search; what cores and memory allow if not given"
-        added.add_argument("--workers", type=_count, metavar="N", help=text)
+        added.add_argument("--workers", type=count, metavar="N", help=text)
         text = "the address of a Dask scheduler whose workers train instead, such as tcp://host:8786"
         added.add_argument("--scheduler", metavar="ADDRESS", help=text)
         return added
@@ -152,16 +153,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     trial(run(command("convert", _convert, "write the HLS project of a trained network")))
     trial(run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")))
+    synthesizing = run(command("synthesize", _synthesize, "run synthesis tools on the project and read their figures"))
+    trial(synthesizing)
+    text = "another backend than the study's, such as rtl, which needs no vendor's tool"
+    synthesizing.add_argument("--backend", metavar="NAME", help=text)
+    text = "all if not given; csynth, cosim, logic for vivado and vitis, verilog, simulation, yosys for rtl"
+    synthesizing.add_argument("--steps", nargs="+", metavar="STEP", help=text)
+    text = "minutes for each step, after which its tool is killed; no limit if not given"
+    synthesizing.add_argument("--timeout", type=minutes, metavar="MIN", help=text)
+    text = "events to compare with the model first: test events, others of the data set, then drawn ones"
+    synthesizing.add_argument("--events", type=count, metavar="N", help=text)
     trial(run(command("report", _report, "write summary.json, report.md and the figures")))
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
-    log.add_argument("--best", type=_count, default=10, metavar="N", help="how many trials")
+    log.add_argument("--best", type=count, default=10, metavar="N", help="how many trials")
     comparing = command("compare", _compare, "compare networks of several runs, on the same test events")
     text = "the --output directory of a run, or in it winners/ID or trials/ID; two or more"
     comparing.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=text)
     text = "draw the differences into this file, .png or .pdf"
-    comparing.add_argument("--figure", type=_picture, metavar="FILE", help=text)
+    comparing.add_argument("--figure", type=picture, metavar="FILE", help=text)
     command("doctor", _doctor, "say what is installed, what is missing, and what to do about it")
     return parser
 
@@ -171,7 +182,7 @@ def _run(options: argparse.Namespace) -> int:
     from fpgaml.stages import searches
     from fpgaml.study import Study
 
-    study, values = Study.load(options.study), _values(options)
+    study, values = Study.load(options.study), chosen_values(options.choose)
     with _progress() as progress:
         if searches(study, values):
             _announce(plan_search(study, workers=options.workers), progress)
@@ -238,7 +249,7 @@ def _train(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import train_stage
     from fpgaml.study import Study
 
-    study, values = Study.load(options.study), _values(options)
+    study, values = Study.load(options.study), chosen_values(options.choose)
     with _progress() as progress:
         report = train_stage(study, options.output, values=values, command=_command(options), progress=progress)
     return _show(options, report.summary, report.markdown)
@@ -259,6 +270,24 @@ def _csim(options: argparse.Namespace) -> int:
         found = csim_stage(options.output, trial=options.trial, progress=progress)
     _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
     check_agreement(found, options.output)
+    return 0
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from fpgaml.synthesis_stage import synthesize
+
+    with _progress() as progress:
+        found = synthesize(
+            options.output,
+            trial=options.trial,
+            backend=options.backend,
+            steps=options.steps,
+            timeout_s=None if options.timeout is None else 60 * options.timeout,
+            events=options.events,
+            progress=progress,
+        )
+    _show(options, found.to_json(), str(found))
+    found.check(options.steps)
     return 0
 
 
@@ -318,42 +347,6 @@ def _print(text: str) -> None:
         BrokenPipeError
     ):  # the reader of stdout has left, as `head` does; nothing may be flushed there at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _count(text: str) -> int:
-    """A positive number, as an argument."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"should be 1 or more, found {number}")
-    return number
-
-
-def _picture(text: str) -> Path:
-    """A file that a figure can be written to, as an argument."""
-    from fpgaml.drawing import METADATA
-
-    path = Path(text)
-    if path.suffix not in METADATA:
-        raise argparse.ArgumentTypeError(f"{text}: should end in {' or '.join(METADATA)}")
-    return path
-
-
-def _values(options: argparse.Namespace) -> dict[str, Any] | None:
-    """The values given with ``--choose``; None if there are none."""
-    from fpgaml.yaml_source import parse_value
-
-    values: dict[str, Any] = {}
-    for choice in options.choose:
-        name, equals, text = choice.partition("=")
-        if not equals:
-            raise StudyError(f"--choose {choice}: should be NAME=VALUE, such as --choose 'bits=[8, 4]'")
-        if name in values:
-            raise StudyError(f"--choose {choice}: {name} has a value already")
-        try:
-            values[name] = parse_value(text)
-        except StudyError as error:
-            raise StudyError(f"--choose {choice}: {error}") from error
-    return values or None
 
 
 def _command(options: argparse.Namespace) -> str:

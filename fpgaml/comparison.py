@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fpgaml import metrics
 from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
 from fpgaml.errors import DataError
-from fpgaml.events import Events, Floats, Scores
+from fpgaml.events import Bools, Events, Floats, Scores, at
 from fpgaml.metrics import LEVEL, Estimate, Target
+from fpgaml.validation import Validated
 
 LEVEL_APART = 0.9545
 """Level of the intervals of differences: two standard deviations, because one is passed by chance too often."""
@@ -70,7 +70,7 @@ class SeedDifference:
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves out zero."""
-        return not self.signal_efficiency.low <= 0 <= self.signal_efficiency.high
+        return self.signal_efficiency.leaves_out(0.0)
 
     def to_json(self) -> dict[str, Any]:
         """The difference with its interval, and the verdict."""
@@ -118,12 +118,9 @@ def validation_efficiency(events: Events, scores: Scores, target: Target) -> flo
         There are no scores of validation events; or as ``metrics.choose_working_point``.
     """
     validation = events.chosen("validation")
-    signal = events.y[validation] == 1
-    weights = _at(events.weights, validation)
-    point = metrics.choose_working_point(
-        _validation(scores, ~signal), kind=target.kind, target=target.value, weights=_at(weights, ~signal)
-    )
-    return float(np.average(_validation(scores, signal) >= point.threshold, weights=_at(weights, signal)))
+    y, weights = events.y[validation], at(events.weights, validation)
+    found = _validation(scores, np.ones(len(y), bool))
+    return Validated(scores=found, y=y, target=target, weights=weights).signal_efficiency
 
 
 def compare(
@@ -180,7 +177,7 @@ class _Sample:
     ) -> None:
         signal = events.y[events.chosen("test")] == 1
         background = events.y[events.chosen("validation")] == 0
-        rates = _at(events.weights, events.chosen("validation", signal=False))
+        rates = at(events.weights, events.chosen("validation", signal=False))
         placing = {
             f"{name} {number}": _validation(found, background)
             for name, trainings in scores.items()
@@ -190,17 +187,17 @@ class _Sample:
             placing,
             [target],
             weights=rates,
-            groups=_at(events.groups, events.chosen("validation", signal=False)),
+            groups=at(events.groups, events.chosen("validation", signal=False)),
             replicas=replicas,
             seed=seed,
         )
         chosen = events.chosen("test", signal=True)
-        weights, groups = _at(events.weights, chosen), _at(events.groups, chosen)
+        weights, groups = at(events.weights, chosen), at(events.groups, chosen)
         n_seeds = len(next(iter(scores.values())))
         # An event stands there once for every seed, and its copies depend on each other.
         self.groups = np.tile(np.arange(int(signal.sum())) if groups is None else groups, n_seeds)
         self.weights = None if weights is None else np.tile(weights, n_seeds)
-        self.passed: dict[str, NDArray[np.bool_]] = {}
+        self.passed: dict[str, Bools] = {}
         self.efficiencies: dict[str, Floats] = {}  # shape (n_seeds,)
         self.replicas: dict[str, Floats] = {}  # means over seeds, shape (replicas,)
         for name, trainings in scores.items():
@@ -257,11 +254,7 @@ def _spread(values: Floats) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
-def _validation(found: Scores, chosen: NDArray[np.bool_]) -> Floats:
+def _validation(found: Scores, chosen: Bools) -> Floats:
     if found.validation is None or len(found.validation) != len(chosen):
         raise DataError(f"a comparison needs {len(chosen)} scores of validation events from every training")
     return np.asarray(found.validation, np.float64)[chosen]
-
-
-def _at(column: NDArray[Any] | None, chosen: NDArray[np.bool_]) -> NDArray[Any] | None:
-    return None if column is None else column[chosen]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from fpgaml.architecture import Architecture
 from fpgaml.backends import get_backend
 from fpgaml.errors import OutputError, StudyError
 from fpgaml.hardware import Hardware
+from fpgaml.hls_limits import check_limits
 from fpgaml.storage import atomic_path, read_json, write_json
 from fpgaml.train import TrainedModel
 
@@ -37,6 +39,8 @@ class HLSProject:
         What it was made for.
     effective : mapping
         What the tool made of each layer: class, type, strategy, reuse factor.
+    files : mapping
+        SHA-256 of every file that the tool wrote, by its path in the project.
     """
 
     directory: Path
@@ -44,6 +48,7 @@ class HLSProject:
     architecture: Architecture
     hardware: Hardware
     effective: Mapping[str, Any]
+    files: Mapping[str, str]
 
     @classmethod
     def load(cls, directory: Path) -> HLSProject:
@@ -62,6 +67,7 @@ class HLSProject:
                 Architecture.from_json(manifest["architecture"]),
                 Hardware(**manifest["hardware"]),
                 manifest["effective"],
+                manifest.get("files", {}),
             )
         except (KeyError, TypeError, pydantic.ValidationError) as error:
             raise OutputError(f"{directory}/{MANIFEST}: describes no HLS project: {error}") from error
@@ -85,6 +91,8 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
     ------
     ExactnessError
         A layer cannot be exact on this hardware.
+    StudyError
+        The name is none, an option of a layer is not there, or the tool certainly fails on a network of this size.
     AgreementError
         The tool did something else than it was asked to.
     ToolError
@@ -99,11 +107,13 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
         raise OutputError(f"{directory}: holds something that is no HLS project; choose another place")
     architecture = trained.firmware
     architecture.check_hardware(hardware)
+    check_limits(architecture, hardware)
     backend = get_backend(hardware.backend)
     with atomic_path(directory) as fresh:
         effective = backend.write(
             fresh, name=name, architecture=architecture, weights=trained.quantized_weights, hardware=hardware
         )
+        files = _hashes(fresh)
         write_json(
             fresh / MANIFEST,
             {
@@ -111,7 +121,17 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
                 "architecture": architecture.to_json(),
                 "hardware": hardware.model_dump(mode="json"),
                 "effective": effective,
+                "files": files,
                 "versions": {package: version(package) for package in ("hls4ml", "qkeras-v3", "keras", "numpy")},
             },
         )
-    return HLSProject(directory, name, architecture, hardware, effective)
+    return HLSProject(directory, name, architecture, hardware, effective, files)
+
+
+def _hashes(project: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder."""
+    return {
+        path.relative_to(project).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(project.rglob("*"))
+        if path.is_file()
+    }

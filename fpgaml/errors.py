@@ -16,6 +16,8 @@ class FpgamlError(Exception):
     exit_code = 2
     layer: int | None = None
     """Position of the layer that is wrong, where a layer is."""
+    section: str | None = None
+    """The section of a study that is wrong, where it is not the one that is being read."""
 
 
 class StudyError(FpgamlError):
@@ -32,6 +34,10 @@ class DataError(FpgamlError):
 
 class ToolError(FpgamlError):
     """A program or package outside fpgaml is missing or failed."""
+
+
+class DivergedError(ToolError):
+    """Training has left the range of numbers: its loss is not finite, and would not be so the next time either."""
 
 
 class OutputError(FpgamlError):

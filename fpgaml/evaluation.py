@@ -26,7 +26,7 @@ from fpgaml import metrics
 from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
 from fpgaml.curves import Curve, performance_curve
 from fpgaml.errors import DataError, did_you_mean
-from fpgaml.events import Bools, Events, Floats, Scores
+from fpgaml.events import Bools, Events, Floats, Scores, at
 from fpgaml.metrics import LEVEL, Estimate, Target
 
 __all__ = ["MODELS", "Curve", "Difference", "Evaluation", "Events", "Performance", "Scores", "evaluate"]
@@ -215,7 +215,7 @@ def evaluate(
         name: np.asarray(scores[name].validation, np.float64)[background] for name in dict.fromkeys(placing.values())
     }
     weights, groups = (
-        _at(column, events.chosen("validation", signal=False)) for column in (events.weights, events.groups)
+        at(column, events.chosen("validation", signal=False)) for column in (events.weights, events.groups)
     )
     points = {
         name: [metrics.choose_working_point(found, kind=t.kind, target=t.value, weights=weights) for t in targets]
@@ -276,13 +276,13 @@ class _TestSample:
         self.y = events.y[tested]
         self.signal = self.y == 1
         self.level = level
-        self.weights = _at(events.weights, tested)
-        self.groups = _at(events.groups, tested)
+        self.weights = at(events.weights, tested)
+        self.groups = at(events.groups, tested)
         self.of_signal = self._columns(self.signal)
         self.of_background = self._columns(~self.signal)
 
     def _columns(self, chosen: Bools) -> _Columns:
-        return {"weights": _at(self.weights, chosen), "groups": _at(self.groups, chosen), "level": self.level}
+        return {"weights": at(self.weights, chosen), "groups": at(self.groups, chosen), "level": self.level}
 
 
 class _Judged:
@@ -347,10 +347,6 @@ def _difference(
         signal_efficiency=widened(plain, moved, lowest=-1.0, level=sample.level),
         signal_efficiency_test_only=plain,
     )
-
-
-def _at(column: NDArray[Any] | None, chosen: Bools) -> NDArray[Any] | None:
-    return None if column is None else column[chosen]
 
 
 def _check(events: Events, scores: Mapping[str, Scores], targets: Sequence[Target]) -> None:

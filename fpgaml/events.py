@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,3 +108,8 @@ class Scores:
 
     validation: Floats | None = None
     test: Floats
+
+
+def at(column: NDArray[Any] | None, chosen: Bools) -> NDArray[Any] | None:
+    """The chosen events of a column that there may not be; then None."""
+    return None if column is None else column[chosen]

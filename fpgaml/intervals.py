@@ -41,6 +41,10 @@ class Estimate:
     low: float
     high: float
 
+    def leaves_out(self, value: float) -> bool:
+        """Whether ``value`` is outside the interval."""
+        return not self.low <= value <= self.high
+
     def to_json(self) -> dict[str, float | None]:
         """The three numbers; null for NaN, which JSON does not have."""
         return {name: None if math.isnan(number) else number for name, number in asdict(self).items()}

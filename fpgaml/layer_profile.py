@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fpgaml.cost import used_bits
+from fpgaml.cost import layer_ebops
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.layers import ArithmeticLayer
 from fpgaml.train import TrainedModel
@@ -117,6 +117,11 @@ def profile_layers(trained: TrainedModel, inputs: ArrayLike | None = None) -> La
     )
 
 
+def kernels(trained: TrainedModel) -> dict[str, NDArray[np.float64]]:
+    """The weights of every layer that has some, after rounding, without biases."""
+    return {name: trained.quantized_weights[name]["kernel"] for name, _ in _arithmetic(trained)}
+
+
 def _sample(inputs: NDArray[Any]) -> NDArray[Any]:
     """At most ``MAX_EVENTS`` events from all over, because signal and background may come one after the other."""
     if len(inputs) <= MAX_EVENTS:
@@ -158,13 +163,11 @@ def _costs(trained: TrainedModel) -> Iterator[LayerCost]:
     for step in trained.firmware.steps:
         if isinstance(step.layer, ArithmeticLayer):
             kernel = trained.quantized_weights[step.name]["kernel"]
-            products = step.layer.multiply_accumulates(step.input_shape)
-            bits = int(used_bits(step.layer.weight_format.words(kernel)).sum())
             yield LayerCost(
                 layer=step.name,
                 parameters=step.layer.parameters(step.input_shape),
-                multiply_accumulates=products,
-                ebops=products // kernel.size * step.input_values.width * bits,
+                multiply_accumulates=step.layer.multiply_accumulates(step.input_shape),
+                ebops=layer_ebops(step, kernel),
             )
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fpgaml.evaluation import Difference, Evaluation
+from fpgaml.layer_profile import LayerProfile
+from fpgaml.layer_section import layer_section
 from fpgaml.runs import Run
-from fpgaml.search_section import search_section
-from fpgaml.tables import estimate_text, plain, table, target_text, words
+from fpgaml.search_section import choices_text, search_sections
+from fpgaml.synthesis_section import synthesis_section
+from fpgaml.tables import estimate_text, plain, quantity_text, table, target_text, words
 
 NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
-CAPTIONS = {
-    "signal_efficiency": "Signal efficiency against what is let through. Bands: test signal and test background.",
-    "background_rejection": "Background rejection 1/ε_b against signal efficiency. Bands: test background.",
-    "training": "Loss per epoch, on training and on validation events.",
-    "scores": "Scores of test events, each class weighted to one.",
-    "pareto_front": "Score against EBOPs of the trials that were trained longest. The winner as the search saw it.",
-}
+CURVES = """\
+On test events. Large markers are working points, with the intervals of both axes; where no background passes, a point
+has no place here and stands in the table only."""
 
 THRESHOLDS = """\
 Thresholds are logits, chosen on validation background; an event passes with score ≥ threshold. Equal scores pass or
@@ -42,8 +41,8 @@ All intervals are central at {level:.2f} %, one standard deviation.
   simulation describes the detector, cross sections or pile-up."""
 
 LIMITS = """\
-- The csim is bit-true C++ of the HLS project, not RTL and not a device: timing, resources and routing are known only
-  after synthesis, which is no part of this report.
+- The csim is bit-true C++ of the HLS project, not RTL and not a device. Synthesis, where it has run, estimates timing
+  and resources; they are known only after place and route, which is no part of this report.
 - Agreement is shown on the events that were simulated, and claimed for no others.
 - A threshold that stands on a few validation events, or on a few heavy ones, is uncertain in a way that no resampling
   sees.
@@ -51,8 +50,45 @@ LIMITS = """\
 - The data are what the task made or read, as listed under Data, and no better."""
 
 
-def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figures: Sequence[Path]) -> str:
-    """The whole report.
+@dataclass(frozen=True, kw_only=True)
+class ReportText:
+    """The words of a report, to be put into a file or on a page.
+
+    Parameters
+    ----------
+    title : str
+        The study's name.
+    headline : str
+        The efficiencies, and whether firmware and model agree.
+    notes : tuple of str
+        What a reader must know first.
+    sections : mapping of heading to Markdown
+        In order. What a run does not have is said in its section.
+    """
+
+    title: str
+    headline: str
+    notes: tuple[str, ...]
+    sections: Mapping[str, str]
+
+    def markdown(self, pictures: Mapping[str, Sequence[str]]) -> str:
+        """The whole report as one text, with the pictures of each section, as Markdown, at its head."""
+        parts = [f"# {self.title}: report", self.headline, *(f"> **Note:** {note}" for note in self.notes)]
+        for heading, text in self.sections.items():
+            parts += [f"## {heading}", *pictures.get(heading, ()), text]
+        return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def report_text(
+    run: Run,
+    evaluation: Evaluation,
+    summary: Mapping[str, Any],
+    *,
+    profile: LayerProfile | None,
+    profile_note: str = "",
+    turn_on: Collection[str],
+) -> ReportText:
+    """What a report says.
 
     Parameters
     ----------
@@ -60,39 +96,35 @@ def render(run: Run, evaluation: Evaluation, summary: Mapping[str, Any], *, figu
         What it is about.
     summary : mapping
         What ``summary.json`` holds.
-    figures : sequence of Path
-        Pictures to show, by their paths relative to the report.
+    profile : LayerProfile, optional
+        What the layers do with their bits.
+    profile_note : str
+        What of it is not known, and why.
+    turn_on : collection of str
+        Quantities that there are turn-on curves for.
     """
-    pictures = {
-        path.stem: f"![{CAPTIONS[path.stem]}]({path.as_posix()})\n\n*{CAPTIONS[path.stem]}*" for path in figures
-    }
-    sections = [
-        f"# {summary['study']}: report",
-        _headline(evaluation, summary),
-        *_warnings(run, evaluation, summary),
-        "## Working points",
-        _working_points(evaluation),
-        "## Differences in signal efficiency",
-        _differences(evaluation),
-        "## Figures",
-        *(picture for name, picture in pictures.items() if name != "pareto_front"),
-        "## Network",
-        _network(run),
-        *search_section(run, picture=pictures.get("pareto_front", "")),
-        "## Data",
-        _data(run),
-        "## Training",
-        _training(run),
-        "## C-simulation",
-        _simulation(run),
-        "## Environment",
-        _environment(run),
-        "## What the intervals mean",
-        INTERVALS.format(level=100 * evaluation.level, replicas=evaluation.replicas),
-        "## Limits",
-        LIMITS,
-    ]
-    return "\n\n".join(sections) + "\n"
+    return ReportText(
+        title=summary["study"],
+        headline=_headline(evaluation, summary),
+        notes=tuple(_notes(run, evaluation, summary)),
+        sections={
+            "Working points": _working_points(evaluation),
+            "Differences in signal efficiency": _differences(evaluation),
+            "Efficiency and rate": CURVES,
+            "Scores": "",
+            "Turn-on curves": "" if turn_on else _no_turn_on(run),
+            "Layers": layer_section(profile, profile_note),
+            "Network": _network(run),
+            **search_sections(run),
+            "Data": _data(run),
+            "Training": _training(run),
+            "C-simulation": _simulation(run),
+            "Synthesis": synthesis_section(run.syntheses),
+            "Environment": _environment(run),
+            "What the intervals mean": INTERVALS.format(level=100 * evaluation.level, replicas=evaluation.replicas),
+            "Limits": LIMITS,
+        },
+    )
 
 
 def agreement_text(agreement: Mapping[str, Any] | None) -> str:
@@ -122,8 +154,10 @@ def _headline(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
     )
 
 
-def _warnings(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list[str]:
+def _notes(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list[str]:
     found = []
+    if run.winners is not None and run.trial != run.winners["winner"]["trial"]:
+        found.append(f"This report is of trial `{run.trial}`, as the search trained it, not of the winner.")
     if "float" not in evaluation.models:
         found.append("No float twin was trained: what quantization cost is not known.")
     csim = summary["csim"]
@@ -137,13 +171,18 @@ def _warnings(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> l
         "test", signal=False
     ):
         found.append(f"The C-simulation was compared over {csim['events']:,} events, which are not all test events.")
-    few = [point for point in evaluation.performances if point.validation_events < 20 and point.model != "csim"]
     found += [
+        f"No test background passes the threshold of {NAMES[point.model]} at {target_text(point.target)}: its "
+        "background rejection is a one-sided limit, and has no point in the figures."
+        for point in evaluation.performances
+        if math.isnan(point.background_rejection.value)
+    ]
+    few = [point for point in evaluation.performances if point.validation_events < 20 and point.model != "csim"]
+    return found + [
         f"The threshold of {NAMES[point.model]} at {target_text(point.target)} stands on {point.validation_events} "
         "validation background events: its uncertainty is itself uncertain."
         for point in few
     ]
-    return [f"> **Note:** {text}" for text in found]
 
 
 def _working_points(evaluation: Evaluation) -> str:
@@ -213,6 +252,16 @@ def _verdict(found: Difference) -> str:
     return f"{NAMES[found.model]} is {'higher' if interval.value > 0 else 'lower'}"
 
 
+def _no_turn_on(run: Run) -> str:
+    if not run.events.quantities:
+        return (
+            "No curves: the data hold no quantity, such as HT, that signal efficiency could be drawn against. A task "
+            "gives it as `quantities`."
+        )
+    names = ", ".join(map(quantity_text, run.events.quantities))
+    return f"No curves: too few test signal events have a value of {names}, or all have the same."
+
+
 def _network(run: Run) -> str:
     layers = list(run.architecture.get("layers", []))
     if "input" in run.architecture:
@@ -227,7 +276,7 @@ def _network(run: Run) -> str:
         ]
         rows.append([str(number), f"{layer.get('kind')}", ", ".join(rest), ", ".join(bits)])
     cost = [[words(key), plain(value)] for key, value in run.trained.get("cost", {}).items()]
-    choices = ", ".join(f"{key} = {plain(value)}" for key, value in run.architecture.get("choices", {}).items())
+    choices = choices_text(run.architecture.get("choices", {}))
     parts = [
         f"Trial `{run.trial}`" + (f", choices: {choices}." if choices else "; the study leaves no choices."),
         table(["", "layer", "settings", "number formats"], rows),

@@ -44,13 +44,13 @@ def front_order(values: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
     """Positions of all points, those first that serve the front: front after front, spread out within each.
 
     The first is the best value; each next one of a front is the one farthest from those that were taken of it, in value
-    and logarithm of the cost, both over their ranges (as MO-ASHA promotes: Schmucker et al., "Multi-objective
+    and logarithm of cost + 1, both over their ranges (as MO-ASHA promotes: Schmucker et al., "Multi-objective
     Asynchronous Successive Halving", arXiv:2106.12639, by non-dominated sorting and an epsilon-net).
 
     Parameters
     ----------
     values, costs
-        As for ``pareto_front``; costs are positive.
+        As for ``pareto_front``; costs are not negative.
 
     Returns
     -------
@@ -59,15 +59,15 @@ def front_order(values: ArrayLike, costs: ArrayLike) -> NDArray[np.intp]:
     Raises
     ------
     DataError
-        As for ``pareto_front``, or a cost that is not positive.
+        As for ``pareto_front``, or a negative cost.
 
     >>> front_order([0.1, 0.5, 0.4, 0.2], [10, 1000, 200, 2000])
     array([1, 0, 2, 3])
     """
     value, cost = _points(values, costs)
-    if (cost <= 0).any():
-        raise DataError(f"costs should be positive, found {cost.min()}")
-    place = np.stack([value, np.log(cost)], axis=1)
+    if (cost < 0).any():
+        raise DataError(f"costs should not be negative, found {cost.min()}")
+    place = np.stack([value, np.log1p(cost)], axis=1)  # a count of DSPs may be 0
     if len(place):
         ranges = np.ptp(place, axis=0)
         place = (place - place.min(axis=0)) / np.where(ranges > 0, ranges, 1.0)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from fpgaml.backends import get_backend
 from fpgaml.convert import HLSProject
 from fpgaml.errors import AgreementError, OutputError, StudyError
+from fpgaml.estimates import check_predicted
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.logbook import Format, logbook
 from fpgaml.report import Report, write_report
 from fpgaml.run_directory import working_in
-from fpgaml.search import SearchResult, search
+from fpgaml.search import search
 from fpgaml.search_plan import Schedule, plan
+from fpgaml.search_result import SearchResult
 from fpgaml.stages import (
     SEARCH,
     STUDY,
@@ -25,6 +27,7 @@ from fpgaml.stages import (
     convert_network,
     describe_dataset,
     first_point,
+    hand_over_network,
     opened,
     restore_trial,
     searches,
@@ -39,6 +42,7 @@ from fpgaml.tables import target_text
 from fpgaml.winners import WINNERS, place_winner, train_winners
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from rich.progress import Progress
 
 __all__ = [
@@ -92,6 +96,8 @@ def run(
     """
     first = first_point(study)
     get_backend(first.hardware.backend).simulation_version()  # no compiler: say so now, not after hours of training
+    if searches(study, values):
+        check_predicted(study)
     with working_in(output, make=True):
         data = begin(study, values, output, command, progress)
         if searches(study, values):
@@ -103,7 +109,8 @@ def run(
         found = simulate_network(network, data, progress)
         with shown(progress, "report"):
             report = write_report(output, inputs=lambda: data.dataset.part("validation").x)
-    check_agreement(found, output)
+        check_agreement(found, output)
+        hand_over_network(study, network, data, progress)
     return report
 
 
@@ -226,7 +233,10 @@ def csim_stage(output: Path, *, trial: str | None = None, progress: Progress | N
     study, network = opened(output, trial)
     get_backend(network.point.hardware.backend).simulation_version()
     with working_in(output):
-        return simulate_network(network, RunData(study, output, progress), progress)
+        data = RunData(study, output, progress)
+        found = simulate_network(network, data, progress)
+        hand_over_network(study, network, data, progress)
+        return found
 
 
 def report_stage(output: Path, *, trial: str | None = None, progress: Progress | None = None) -> Report:
@@ -234,12 +244,17 @@ def report_stage(output: Path, *, trial: str | None = None, progress: Progress |
 
     Parameters are those of ``convert_stage``, errors those of ``write_report``.
     """
+
+    def inputs() -> ArrayLike:
+        """What the layers are looked at on, if nobody has yet; the data are loaded only then."""
+        return RunData(Study.load(output / STUDY), output, progress).dataset.part("validation").x
+
     if trial is None:
-        return write_report(output)
+        return write_report(output, inputs=inputs)
     study, network = opened(output, trial)
     with working_in(output):
         restore_trial(network, RunData(study, output, progress))
-        return write_report(output, trial=None if network.epochs is None else trial)
+        return write_report(output, trial=None if network.epochs is None else trial, inputs=inputs)
 
 
 def check_agreement(found: Mapping[str, Any], output: Path) -> None:
@@ -256,6 +271,7 @@ def check_agreement(found: Mapping[str, Any], output: Path) -> None:
 def _check_searches(study: Study) -> None:
     if not searches(study):
         raise StudyError(f"{study.source.path}: there is nothing to search: it has no choices, and at most one trial")
+    check_predicted(study)
 
 
 def _winner(
@@ -298,6 +314,7 @@ def _facts(study: Study, found: SearchResult) -> dict[str, Any]:
     return {
         "best": found.trials[0].trial,
         "objective": study.search.objective,
+        "front_cost": found.front_cost,
         "trials": len({trial.trial for trial in found.trials} | set(found.failed)),
         "failed": len(found.failed),
         "epochs": found.epochs,
@@ -314,12 +331,12 @@ def _facts(study: Study, found: SearchResult) -> dict[str, Any]:
         "hypervolume": {
             "value": found.hypervolume,
             "score": min(trial.score for trial in compared),
-            "ebops": max(trial.cost["ebops"] for trial in compared),
+            found.front_cost: max(trial.cost[found.front_cost] for trial in compared),
         },
         "compared": {
             "epochs": found.trials[0].epochs,
             "trials": [trial.trial for trial in compared],
             "scores": [trial.score for trial in compared],
-            "ebops": [trial.cost["ebops"] for trial in compared],
+            **{name: [trial.cost[name] for trial in compared] for name in dict.fromkeys(["ebops", found.front_cost])},
         },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fpgaml import figures
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError
 from fpgaml.evaluation import Evaluation, evaluate
 from fpgaml.html_report import render_html
+from fpgaml.html_report.page_facts import turn_on_curves
 from fpgaml.layer_profile import LayerProfile, profile_layers
-from fpgaml.markdown import render
+from fpgaml.markdown import report_text
+from fpgaml.report_figures import report_figures
 from fpgaml.runs import Run, load_run
 from fpgaml.storage import read_json, write_json, write_text
 from fpgaml.train import TrainedModel
@@ -88,7 +91,7 @@ def write_report(
     inputs : callable, optional
         Gives the inputs of validation events, shape (n_events, *input_shape), to see which values the layers have. It
         is called only if nobody has looked yet: what was seen is kept in ``layers.json`` beside the weights. Without
-        either, the report shows weights only.
+        either, and where it raises an error for people, the report shows weights only and says why.
 
     Raises
     ------
@@ -100,15 +103,20 @@ def write_report(
     run = load_run(directory, trial=trial)
     evaluation = evaluate(run.events, run.scores, run.targets, replicas=replicas)
     place = run.directory if trial is None else run.directory / "reports" / trial
-    figures = _draw(run, evaluation, place)
     summary = summarize(run, evaluation)
-    pictures = tuple(path.relative_to(place) for path in figures if path.suffix == ".png")
-    markdown = render(run, evaluation, summary, figures=pictures)
-    page = render_html(run, evaluation, markdown=markdown, profile=_profile(run, inputs))
+    trained, profile, note = _look_into(run, inputs)
+    drawn = report_figures(run, evaluation, trained=trained, profile=profile)
+    files = tuple(path for figure in drawn for path in figures.save(figure.axes, place / "figures" / figure.name))
+    turn_on = turn_on_curves(run, evaluation)
+    text = report_text(run, evaluation, summary, profile=profile, profile_note=note, turn_on=turn_on)
+    pictures: dict[str, list[str]] = {}
+    for figure in drawn:
+        pictures.setdefault(figure.section, []).append(figure.markdown)
+    markdown = text.markdown(pictures)
     write_text(place / "report.md", markdown)
-    write_text(place / "report.html", page)
+    write_text(place / "report.html", render_html(run, evaluation, text=text, profile=profile, turn_on=turn_on))
     write_json(place / "summary.json", summary)
-    return Report(directory=place, evaluation=evaluation, summary=summary, markdown=markdown, figures=figures)
+    return Report(directory=place, evaluation=evaluation, summary=summary, markdown=markdown, figures=files)
 
 
 def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
@@ -159,56 +167,27 @@ def _scores_differing(run: Run) -> int:
     return int(np.count_nonzero(run.scores["csim"].test != run.scores["qkeras"].test))
 
 
-def _profile(run: Run, inputs: Callable[[], ArrayLike] | None) -> LayerProfile | str:
-    """What the layers do with their bits, or why that is not known."""
+def _look_into(
+    run: Run, inputs: Callable[[], ArrayLike] | None
+) -> tuple[TrainedModel | None, LayerProfile | None, str]:
+    """The network, what its layers do with their bits, and what of that is not known, and why."""
     folder = run.directory / "trials" / run.trial
     kept = folder / "layers.json"
+    if not (folder / "weights_qkeras.npz").exists():
+        return None, None, "The weights of this network were not kept, so nothing is known of its layers."
+    try:
+        trained = TrainedModel.load(folder)
+    except FpgamlError as error:
+        return None, None, f"The weights of this network cannot be read: {error}"
     try:
         if kept.exists():
-            return LayerProfile.from_json(read_json(kept))
-        trained = TrainedModel.load(folder)
+            return trained, LayerProfile.from_json(read_json(kept)), ""
         if inputs is None:
-            return profile_layers(trained)
+            reason = "no events were at hand to look at inputs and activations on."
+            return trained, profile_layers(trained), f"Only weights are shown: {reason}"
         load_tensorflow()
         found = profile_layers(trained, inputs())
     except FpgamlError as error:
-        return f"What the layers do with their bits is not known: {error}"
+        return trained, profile_layers(trained), f"Only weights are shown, because of this: {error}"
     write_json(kept, found.to_json())
-    return found
-
-
-def _draw(run: Run, evaluation: Evaluation, place: Path) -> tuple[Path, ...]:
-    from fpgaml import figures
-
-    tested = run.events.chosen("test")
-    points, headline = evaluation.performances, evaluation.performance("qkeras")
-    drawn = {
-        "signal_efficiency": figures.signal_efficiency_curve(evaluation.curves, working_points=points),
-        "background_rejection": figures.background_rejection_curve(evaluation.curves, working_points=points),
-    }
-    if run.histories:
-        drawn["training"] = figures.training_curves(run.histories)
-    drawn["scores"] = figures.score_distributions(
-        {name: run.scores[name].test for name in evaluation.models},
-        run.events.y[tested],
-        weights=None if run.events.weights is None else run.events.weights[tested],
-        threshold=headline.threshold,
-        threshold_label=f"QKeras at {headline.target.value:g} kHz"
-        if headline.target.kind == "rate_khz"
-        else rf"QKeras at $\varepsilon_b$ = {headline.target.value:g}",
-    )
-    if run.search is not None:
-        compared = run.search["compared"]
-        drawn["pareto_front"] = figures.pareto_front(
-            compared["scores"],
-            compared["ebops"],
-            winner=_position(run.winners, compared["trials"]),
-            score_label=f"Score on validation ({run.search['objective'].replace('_', ' ')})",
-        )
-    return tuple(path for name, axes in drawn.items() for path in figures.save(axes, place / "figures" / name))
-
-
-def _position(winners: Mapping[str, Any] | None, trials: Sequence[str]) -> int | None:
-    """Where the winner stands among trials; None if there is none, or if it was not among the longest trained."""
-    wanted = None if winners is None else winners["winner"]["search_trial"]
-    return trials.index(wanted) if wanted in trials else None
+    return trained, found, ""

@@ -43,6 +43,8 @@ class Run:
         ``search.json``; None where nothing was searched.
     winners : mapping, optional
         ``winners.json``; None where no winner of a search has been trained.
+    syntheses : tuple of mapping
+        ``synthesis/<trial>-<backend>.json``, one for each backend that it was synthesized with.
     """
 
     directory: Path
@@ -60,6 +62,7 @@ class Run:
     hls_project: Path | None
     search: Mapping[str, Any] | None
     winners: Mapping[str, Any] | None
+    syntheses: tuple[Mapping[str, Any], ...]
 
 
 def load_run(directory: Path, *, trial: str | None = None) -> Run:
@@ -120,6 +123,7 @@ def load_run(directory: Path, *, trial: str | None = None) -> Run:
         hls_project=project if project.is_dir() else None,
         search=search,
         winners=winners,
+        syntheses=tuple(_read(path, "synthesize") for path in sorted(directory.glob(f"synthesis/{chosen}-*.json"))),
     )
 
 

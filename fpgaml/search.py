@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fpgaml.dataset import SPLITS, Dataset
-from fpgaml.displays import html_table
 from fpgaml.environment import load_tensorflow
-from fpgaml.errors import StudyError, ToolError
+from fpgaml.errors import DivergedError, StudyError, ToolError
+from fpgaml.estimates import check_predicted
 from fpgaml.journal import JOURNAL, Journal
-from fpgaml.pareto import hypervolume, pareto_front
 from fpgaml.proposals import WAIT, Proposal, Proposer
-from fpgaml.search_options import SearchOptions, meets
 from fpgaml.search_progress import SearchProgress
+from fpgaml.search_result import SearchResult
 from fpgaml.study import Study
 from fpgaml.trial import score, trial_id
 from fpgaml.workers import Worker, WorkerDied, Workers, open_workers
@@ -36,142 +35,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _log = logging.getLogger(__name__)
-
-
-SHOWN = 5
-"""Trials that a notebook shows of a result."""
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """A trial after the most epochs that it was trained for.
-
-    Parameters
-    ----------
-    trial : str
-        Its id.
-    choices : mapping
-        The value of every choice.
-    epochs : int
-        How long it was trained.
-    score : float
-        The search's estimate of the objective on validation data; higher is better.
-    curves : mapping of name to list
-        One value per epoch.
-    cost : mapping of name to int
-        What the network costs.
-    feasible : bool
-        Whether it keeps the limits.
-    """
-
-    trial: str
-    choices: Mapping[str, Any]
-    epochs: int
-    score: float
-    curves: Mapping[str, list[float]]
-    cost: Mapping[str, int]
-    feasible: bool
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search has found.
-
-    Parameters
-    ----------
-    trials : tuple of Evaluated
-        The best first; those that were trained longer come before those that were not, since scores after different
-        numbers of epochs do not compare.
-    failed : mapping of trial to reason
-        Trials that have no score.
-    epochs : int
-        Epochs that were trained, over all trials and interruptions.
-    wall_s : float
-        Seconds that this call took.
-    """
-
-    trials: tuple[Evaluated, ...]
-    failed: Mapping[str, str]
-    epochs: int
-    wall_s: float
-
-    @property
-    def front(self) -> tuple[Evaluated, ...]:
-        """The longest trained trials that no other of them beats in both score and EBOPs; the cheapest first."""
-        longest, scores, costs = self._longest()
-        return tuple(longest[position] for position in pareto_front(scores, costs))
-
-    @property
-    def hypervolume(self) -> float:
-        """Of the front, against the lowest score and the highest EBOPs of the longest trained trials."""
-        _, scores, costs = self._longest()
-        return hypervolume(scores, costs, (min(scores), max(costs)))
-
-    def _longest(self) -> tuple[list[Evaluated], list[float], list[int]]:
-        """The trials whose scores compare, because they were trained for as many epochs; scores and EBOPs of each."""
-        longest = [trial for trial in self.trials if trial.epochs == self.trials[0].epochs]
-        return longest, [trial.score for trial in longest], [trial.cost["ebops"] for trial in longest]
-
-    def __str__(self) -> str:
-        best = self.trials[0]
-        chosen = ", ".join(f"{name}: {value}" for name, value in best.choices.items())
-        return (
-            f"{len(self.trials)} trials, {len(self.failed)} failed, {self.epochs} epochs; best: {best.trial} with "
-            f"score {best.score:.4f} after {best.epochs} epochs ({chosen})"
-        )
-
-    def _repr_html_(self) -> str:
-        front = {trial.trial for trial in self.front}
-        names = tuple(self.trials[0].choices)
-        rows = [
-            (
-                found.trial,
-                *(found.choices[name] for name in names),
-                found.epochs,
-                f"{found.score:.4f}",
-                f"{found.cost['ebops']:,}",
-                "yes" if found.trial in front else "",
-            )
-            for found in self.trials[:SHOWN]
-        ]
-        n, failed = len(self.trials), f", {len(self.failed)} failed" if self.failed else ""
-        title = f"Search: the best {len(rows)} of {n} trials{failed}, {self.epochs} epochs in all"
-        headers = ("trial", *names, "epochs", "score", "EBOPs", "on the Pareto front")
-        return html_table(title, rows, headers=headers)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the curves."""
-        return {
-            "trials": [
-                {
-                    "trial": found.trial,
-                    "choices": dict(found.choices),
-                    "epochs": found.epochs,
-                    "score": found.score,
-                    "cost": dict(found.cost),
-                    "feasible": found.feasible,
-                }
-                for found in self.trials
-            ],
-            "pareto_front": [found.trial for found in self.front],
-            "hypervolume": self.hypervolume,
-            "failed": dict(self.failed),
-            "epochs": self.epochs,
-            "wall_s": self.wall_s,
-        }
-
-    def winners(self, number: int) -> tuple[Evaluated, ...]:
-        """The best trials that keep the limits.
-
-        Raises
-        ------
-        StudyError
-            None does.
-        """
-        feasible = tuple(trial for trial in self.trials if trial.feasible)
-        if not feasible:
-            raise StudyError("search: no trial keeps the limits. Loosen search.limits, or offer cheaper choices")
-        return feasible[:number]
 
 
 def search(
@@ -206,12 +69,13 @@ def search(
     OutputError
         ``output`` holds the search of another space, or cannot be written; what is finished is kept.
     StudyError
-        The study has nothing to choose.
+        The study has nothing to choose, or limits what its backend cannot predict.
     ToolError
         No trial has a score; or there is no cluster at ``scheduler``, see ``fpgaml.workers.open_workers``.
     """
     if not study.choices and not study.trials:
         raise StudyError(f"{study.source.path}: there is nothing to search: it has no choices")
+    check_predicted(study)
     started = time.perf_counter()
     journal = Journal(output / JOURNAL, space=_space(study, dataset))
     events = list(journal.read())
@@ -221,7 +85,7 @@ def search(
     with open_workers(study, seen, output, n=workers, scheduler=scheduler) as opened:
         shown = SearchProgress(proposer.schedule, progress)
         _Search(study, output, journal, proposer, opened, shown, events, _known(events)).work()
-    return _result(events, study.search, time.perf_counter() - started)
+    return SearchResult.of(events, study.search, wall_s=time.perf_counter() - started)
 
 
 def training_part(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
@@ -344,7 +208,7 @@ class _Search:
         if event["event"] == "failed":
             self.proposer.fail(job.proposal)
         else:
-            self.proposer.tell(job.proposal, event["score"], event["cost"]["ebops"])
+            self.proposer.tell(job.proposal, event["score"], event["cost"][self.study.search.cost])
         self.shown.ended(job.proposal, event, known=known)
 
     def _append(self, kind: str, job: _Job, **content: Any) -> Mapping[str, Any]:
@@ -369,9 +233,8 @@ def train_in_worker(worker: Worker, choices: dict[str, Any], epochs: int, direct
     -------
     dict
         What the journal tells of it: ``curves``, ``cost``, ``signal_efficiency``, ``float_epochs``, ``wall_s`` and
-        ``spent_s``. Or the ``reason`` why
-        it failed, and whether that is ``final``: a loss that is not finite will be so again, while memory may be there
-        the next time.
+        ``spent_s``. Or the ``reason`` why it failed, and whether that is ``final``: a loss that is not finite will be
+        so again, while memory may be there the next time.
 
     Raises
     ------
@@ -380,15 +243,14 @@ def train_in_worker(worker: Worker, choices: dict[str, Any], epochs: int, direct
     """
     import tensorflow as tf
 
-    memory = (MemoryError, tf.errors.ResourceExhaustedError)
     started = time.perf_counter()
     point = worker.study.point(choices)
     try:
         result = worker.trainer.train(point, epochs=epochs, directory=Path(directory))
-    except memory:
+    except (MemoryError, tf.errors.ResourceExhaustedError):
         return {"reason": f"trial {trial_id(point)} needs more memory than there is. Use fewer workers", "final": False}
     except ToolError as error:
-        return {"reason": str(error), "final": not isinstance(error.__cause__, memory)}
+        return {"reason": str(error), "final": isinstance(error, DivergedError)}
     return {
         "curves": {name: list(curve) for name, curve in result.curves.items()},
         "cost": dict(result.cost),
@@ -397,35 +259,3 @@ def train_in_worker(worker: Worker, choices: dict[str, Any], epochs: int, direct
         "spent_s": dict(result.spent_s),
         "wall_s": time.perf_counter() - started,
     }
-
-
-def _result(events: list[dict[str, Any]], options: SearchOptions, wall_s: float) -> SearchResult:
-    longest: dict[str, Mapping[str, Any]] = {}
-    failed: dict[str, str] = {}
-    trained: dict[str, int] = {}
-    for event in events:
-        trial = event.get("trial", "")
-        if event["event"] == "failed":
-            failed[trial] = event["reason"]
-        elif event["event"] == "finished":
-            failed.pop(trial, None)
-            trained[trial] = max(trained.get(trial, 0), event["epochs"])
-            if trial not in longest or event["epochs"] > longest[trial]["epochs"]:
-                longest[trial] = event
-    found = [
-        Evaluated(
-            trial,
-            event["choices"],
-            event["epochs"],
-            event["score"],
-            event["curves"],
-            event["cost"],
-            meets(options.limits, event["cost"]),
-        )
-        for trial, event in longest.items()
-    ]
-    if not found:
-        reasons = "; ".join(sorted(set(failed.values()))) or "the oracle proposed none"
-        raise ToolError(f"search: no trial has a score: {reasons}")
-    found.sort(key=lambda trial: (-trial.epochs, -trial.score, trial.trial))
-    return SearchResult(tuple(found), failed, sum(trained.values()), wall_s)

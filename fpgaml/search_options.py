@@ -14,7 +14,13 @@ import pydantic
 from fpgaml.errors import StudyError, did_you_mean
 
 COSTS = ("activation_bits", "bops", "ebops", "multiply_accumulates", "parameters", "weight_bits")
-"""What a limit may be about: the counts of ``cost.Cost``."""
+"""What is counted of every trial: the fields of ``cost.Cost``."""
+
+ESTIMATES = ("bram_18k", "dsp", "ff", "interval_cycles", "latency_cycles", "latency_ns", "lut")
+"""What the study's backend may predict of every trial: fields of ``synthesis.Resources``; see docs/costs.md."""
+
+AT_MOST = "_at_most"
+"""Ends the name of a prediction with the margin that its fit needs, which is what an upper limit is compared with."""
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -23,9 +29,6 @@ OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
-
-NEEDS_SYNTHESIS = re.compile(r"(dsp|lut|ff|bram|uram|latency|initiation_interval|clock)\w*", re.IGNORECASE)
-"""Names of what nothing counts before a network is synthesized."""
 
 LIMIT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?P<operator><=|>=|==|<|>)\s*(?P<bound>\S+)\s*")
 
@@ -37,7 +40,7 @@ class Limit:
     Parameters
     ----------
     name : str
-        One of ``COSTS``.
+        One of ``COSTS`` or ``ESTIMATES``.
     operator : str
         One of ``OPERATORS``.
     bound : float
@@ -62,13 +65,10 @@ class Limit:
             raise StudyError(
                 f"{text!r} is no limit: write a cost, one of {' '.join(OPERATORS)}, and a number, as in ebops <= 20000"
             )
-        if found["name"] not in COSTS:
-            if NEEDS_SYNTHESIS.fullmatch(found["name"]):
-                raise StudyError(
-                    f"{text!r}: {found['name']} is known after synthesis only, and a search does not synthesize. What "
-                    f"it counts of every trial: {', '.join(COSTS)}"
-                )
-            raise StudyError(f"{text!r}: unknown cost {found['name']!r}; {did_you_mean(found['name'], COSTS)}")
+        if found["name"] not in COSTS + ESTIMATES:
+            raise StudyError(
+                f"{text!r}: unknown cost {found['name']!r}; {did_you_mean(found['name'], COSTS + ESTIMATES)}"
+            )
         try:
             bound = float(found["bound"])
         except ValueError:
@@ -78,8 +78,11 @@ class Limit:
         return cls(found["name"], found["operator"], bound)
 
     def holds(self, cost: Mapping[str, float]) -> bool:
-        """Whether a trial of this cost keeps the limit."""
-        return OPERATORS[self.operator](cost[self.name], self.bound)
+        """Whether a trial of this cost keeps the limit, with the margin of a prediction where it is an upper one."""
+        value = cost[self.name]
+        if self.operator in ("<=", "<"):
+            value = cost.get(self.name + AT_MOST, value)
+        return OPERATORS[self.operator](value, self.bound)
 
 
 def meets(limits: Iterable[str], cost: Mapping[str, float]) -> bool:
@@ -128,6 +131,12 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _known_cost(name: str) -> str:
+    if name not in COSTS + ESTIMATES:
+        raise ValueError(f"unknown cost {name!r}; {did_you_mean(name, COSTS + ESTIMATES)}")
+    return name
+
+
 Seed = Annotated[int, pydantic.Field(ge=0)]
 
 
@@ -144,15 +153,17 @@ class SearchOptions(pydantic.BaseModel):
     factor : int
         Hyperband trains about one trial in ``factor`` on, for ``factor`` times as many epochs.
     promote : {"objective", "front"}
-        Whom Hyperband trains on: the best by the objective, or those that serve the front of objective and EBOPs, the
-        best by the objective among them.
+        Whom Hyperband trains on: the best by the objective, or those that serve the front of objective and
+        ``cost``, the best by the objective among them.
     trials : int, optional
         How many points random and Bayesian search train; both need it. Hyperband's number follows from ``max_epochs``
         and ``factor``, and a grid has all points.
     objective : {"signal_efficiency", "accuracy", "auc", "val_loss"}
         What trials are ranked by, on validation data.
     limits : tuple of str
-        What the winner may cost, such as ``ebops <= 20000``.
+        What the winner may cost, such as ``ebops <= 20000`` or, as the backend predicts it, ``lut <= 20000``.
+    cost : str
+        The cost that the Pareto front is made of, beside the objective; any that a limit may be about.
     winners : int
         How many of the best trials are trained afresh when the search is over, on all training events.
     winner_seeds : tuple of int
@@ -174,6 +185,7 @@ class SearchOptions(pydantic.BaseModel):
     limits: Annotated[
         tuple[Annotated[str, pydantic.AfterValidator(_checked_limit)], ...], pydantic.BeforeValidator(_one_or_more)
     ] = ()
+    cost: Annotated[str, pydantic.AfterValidator(_known_cost)] = "ebops"
     winners: Annotated[int, pydantic.Field(ge=1)] = 3
     winner_seeds: Annotated[
         tuple[Seed, ...],
@@ -183,6 +195,11 @@ class SearchOptions(pydantic.BaseModel):
     ] = (1, 2, 3)
     training_fraction: Annotated[float, pydantic.Field(gt=0, le=1)] = 1.0
     seed: Seed = 1
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """What the backend has to predict of every trial: the ``ESTIMATES`` in limits and on the front, sorted."""
+        return tuple(sorted({*(Limit.parse(text).name for text in self.limits), self.cost} & set(ESTIMATES)))
 
     @pydantic.model_validator(mode="after")
     def _trials_fit(self) -> SearchOptions:

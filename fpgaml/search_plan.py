@@ -160,7 +160,7 @@ def plan(study: Study, *, workers: int | None = None) -> Schedule:
         There is no point.
     """
     planned = schedule(study.search, study.n_points, len(study.trials))
-    n_events = _training_events(study)
+    n_events = study.task.n_training(study.data)
     if n_events is None or not study.names:
         return planned
     workers = workers or len(os.sched_getaffinity(0))
@@ -176,12 +176,6 @@ def plan(study: Study, *, workers: int | None = None) -> Schedule:
         workers=workers,
     )
     return replace(planned, estimate=estimate)
-
-
-def _training_events(study: Study) -> int | None:
-    """How many there will be, where the task makes them; None where only its files know."""
-    numbers = [getattr(study.data, name, None) for name in ("n_signal", "n_background")]
-    return sum(number for number in numbers if number is not None) if None not in numbers else None
 
 
 def _some_points(study: Study) -> list[Point]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run
-from fpgaml.tables import estimate_text, plain, table, target_text
+from fpgaml.tables import choice_text, cost_text, estimate_text, plain, table, target_text
 
 METHOD = """\
 Each was trained afresh on all training events with the seeds {seeds}. The winner is the one with the best mean over
@@ -21,30 +21,22 @@ signal (all seeds pooled, copies of one event counted as dependent), the validat
 replicas, the same for all networks), and {spread}. Differences are paired: same test events, same replicas, same
 seeds; their intervals are at {level_apart:.0f} %, and two networks *cannot be told apart* where that holds zero."""
 
+NOT_SEARCHED = (
+    "Nothing was searched: the study trains one network, so there is no front, no table of trials and no winner."
+)
+NO_WINNERS = "No winner has been trained afresh yet: `fpgaml run` goes on to it."
+
 SPREAD = "the spread over seeds (Student's t times s/√n)"
 ONE_SEED = "nothing for the spread over seeds, of which one seed says nothing"
 
 
-def search_section(run: Run, *, picture: str = "") -> list[str]:
-    """The paragraphs about search, front and winners; none where nothing was searched.
-
-    Parameters
-    ----------
-    run : Run
-        What was found.
-    picture : str
-        The figure of the front, as Markdown.
-    """
+def search_sections(run: Run) -> dict[str, str]:
+    """The sections about search, front and winners by their headings, as far as there is something to tell."""
     if run.search is None:
-        return []
-    paragraphs = ["## Search", _account(run.search), "### Pareto front", *([picture] if picture else [])]
-    paragraphs += _front(run.search)
-    if run.winners is not None:
-        paragraphs += ["## Winners", *_winners(run.winners)]
-        if run.trial != run.winners["winner"]["trial"]:
-            note = f"> **Note:** this report is of trial `{run.trial}`, as the search trained it, not of the winner."
-            paragraphs.insert(0, note)
-    return paragraphs
+        return {"Search": NOT_SEARCHED}
+    found = {"Search": "\n\n".join([_account(run.search), "### Pareto front", *_front(run.search)])}
+    found["Winners"] = NO_WINNERS if run.winners is None else "\n\n".join(_winners(run.winners))
+    return found
 
 
 def _account(found: Mapping[str, Any]) -> str:
@@ -62,24 +54,26 @@ def _account(found: Mapping[str, Any]) -> str:
 
 
 def _front(found: Mapping[str, Any]) -> list[str]:
+    cost = found.get("front_cost", "ebops")
+    columns = list(dict.fromkeys([cost, "ebops", "parameters"]))
     rows = [
         [
             f"`{trial['trial']}`",
             choices_text(trial["choices"]),
             f"{trial['score']:.4f}",
-            plain(trial["cost"]["ebops"]),
-            plain(trial["cost"].get("parameters")),
+            *(plain(trial["cost"].get(name)) for name in columns),
         ]
         for trial in found["pareto_front"]
     ]
     volume = found["hypervolume"]
     return [
-        table(["trial", "choices", "score", "EBOPs", "parameters"], rows),
+        table(["trial", "choices", "score", *map(cost_text, columns)], rows),
         (
-            "No other trial of as many epochs has both a higher score and fewer EBOPs. Hypervolume: "
-            f"{volume['value']:.6g}, the area that the front covers against the lowest score ({volume['score']:.4f}) "
-            f"and the most EBOPs ({volume['ebops']:,}) among them. `fpgaml convert DIR --trial ID` writes the HLS "
-            "project of any trial as the search trained it, and `fpgaml csim` and `fpgaml report` take the same option."
+            f"No other trial of as many epochs has both a higher score and a lower cost ({cost_text(cost)}). "
+            f"Hypervolume: {volume['value']:.6g}, the area that the front covers against the lowest score "
+            f"({volume['score']:.4f}) and the highest cost ({volume[cost]:,}) among them. "
+            "`fpgaml convert DIR --trial ID` writes the HLS project of any trial as the search trained it, and "
+            "`fpgaml csim` and `fpgaml report` take the same option."
         ),
     ]
 
@@ -161,7 +155,7 @@ def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
 
 def choices_text(choices: Mapping[str, Any]) -> str:
     """Choices in a cell of a table."""
-    return ", ".join(f"{name}: {'none' if value is None else plain(value)}" for name, value in choices.items())
+    return ", ".join(f"{name}: {choice_text(value)}" for name, value in choices.items())
 
 
 def _estimate(found: Mapping[str, Any]) -> Estimate:

@@ -24,6 +24,8 @@ from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import OutputError, StudyError, did_you_mean
 from fpgaml.events import Events
+from fpgaml.handover import Certified, hand_over, handed_over
+from fpgaml.hls_limits import exceeded_limits
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.storage import atomic_path, read_json, write_json, write_text
 from fpgaml.study import Point, Study
@@ -279,9 +281,16 @@ def convert_network(study: Study, network: Network, progress: Progress | None) -
         return HLSProject.load(project)
     with shown(progress, "HLS project"):
         load_tensorflow()
-        # A suffix, because the study may be called like a word of C++.
-        name = re.sub(r"\W", "_", f"{study.name}_network")
-        return convert(TrainedModel.load(network.trained), network.point.hardware, project, name=name)
+        for limit in exceeded_limits(network.point.architecture, network.point.hardware):
+            _log.warning("beyond what HLS tools are known to take: %s", limit)
+        trained = TrainedModel.load(network.trained)
+        return convert(trained, network.point.hardware, project, name=top_function(study))
+
+
+def top_function(study: Study) -> str:
+    """The top-level function of the study's projects."""
+    # A suffix, because the study may be called like a word of C++.
+    return re.sub(r"\W", "_", f"{study.name}_network")
 
 
 def simulate_network(network: Network, data: RunData, progress: Progress | None) -> Mapping[str, Any]:
@@ -305,6 +314,26 @@ def simulate_network(network: Network, data: RunData, progress: Progress | None)
     _save_arrays(agreement.with_suffix(".npz"), {"csim_test": compared.simulation.scores[:, 0]})
     write_json(agreement, found)
     return found
+
+
+def hand_over_network(study: Study, network: Network, data: RunData, progress: Progress | None) -> None:
+    """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree."""
+    found, project = read_json(network.agreement), HLSProject.load(network.project)
+    if found["mismatches"] or handed_over(project, found):
+        return
+    with shown(progress, "hand-over"):
+        load_tensorflow()
+        with np.load(network.trained / "scores.npz") as scores:
+            validation, test = scores["qkeras_validation"], scores["qkeras_test"]
+        certified = Certified(
+            trained=TrainedModel.load(network.trained),
+            dataset=data.dataset,
+            validation_scores=validation,
+            test_scores=test,
+            targets=study.targets,
+            agreement=found,
+        )
+        hand_over(project, certified)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from fpgaml.dataset import Dataset
 from fpgaml.displays import html_table
 from fpgaml.errors import FpgamlError, StudyError, did_you_mean
 from fpgaml.hardware import Hardware
+from fpgaml.hls_limits import check_limits
 from fpgaml.layers import Layer, layer_class
 from fpgaml.metrics import Target
 from fpgaml.search_options import SearchOptions
@@ -185,18 +186,28 @@ class Study:
         layers = tuple(_layer(source, position, entry) for position, entry in kept)
         try:
             architecture = Architecture(self.task.input_shape(self.data), inputs, layers, values)
-            architecture.check_hardware(hardware)
+            self._check_hardware(architecture, hardware)
             if architecture.output_shape != (1,):
                 raise StudyError(
                     f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score"
                 )
         except FpgamlError as error:
             if error.layer is None:
-                raise type(error)(f"{source.where(('layers',))}: {error}") from error
+                raise type(error)(f"{source.where((error.section or 'layers',))}: {error}") from error
             place: Place = ("layers", kept[error.layer][0])  # the architecture does not count those left out
             told = str(error).replace(f"layers[{error.layer}]", path_text(place), 1)
             raise type(error)(f"{source.where(place)}: {told}") from error
         return Point(architecture, train, hardware)
+
+    def _check_hardware(self, architecture: Architecture, hardware: Hardware) -> None:
+        """What cannot be exact, or certainly not be synthesized; errors without a layer are in ``hardware``."""
+        try:
+            architecture.check_hardware(hardware)
+            check_limits(architecture, hardware)
+        except FpgamlError as error:
+            if error.layer is None:
+                error.section = "hardware"
+            raise
 
     def architecture(self, values: Mapping[str, Any] | None = None) -> Architecture:
         """The network for one value of every choice; errors are those of ``point``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,11 +37,30 @@ def words(key: str) -> str:
         ("_khz", " [kHz]"),
         ("_gev", " [GeV]"),
         ("_gib", " [GiB]"),
+        ("_mb", " [mb]"),
         ("_s", " [s]"),
     ):
         if key.endswith(unit):
             return key.removesuffix(unit).replace("_", " ") + shown
     return key.replace("_", " ")
+
+
+def cost_text(name: str) -> str:
+    """The name of a cost for people; what a backend predicts says so.
+
+    >>> cost_text("lut"), cost_text("ebops"), cost_text("weight_bits")
+    ('predicted LUT', 'EBOPs', 'weight bits')
+    """
+    predicted = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram_18k": "BRAM (18 Kibit)", "latency_ns": "latency (ns)"}
+    predicted |= {"latency_cycles": "latency (cycles)", "interval_cycles": "interval (cycles)"}
+    if name in predicted:
+        return f"predicted {predicted[name]}"
+    return words(name).replace("bops", "BOPs").replace("eB", "EB")
+
+
+def quantity_text(name: str) -> str:
+    """A quantity as an axis calls it: "HT [GeV]"."""
+    return re.sub(r"^ht\b", "HT", words(name))
 
 
 def plain(value: Any) -> str:
@@ -59,3 +79,11 @@ def plain(value: Any) -> str:
     else:
         text = str(value)
     return text if len(text) <= 400 else text[:400] + " …"
+
+
+def choice_text(value: Any) -> str:
+    """A value of a choice, short: bits as (8, 2), a layer as its kind with what belongs to it."""
+    if isinstance(value, Mapping):
+        rest = ", ".join(f"{key} {choice_text(item)}" for key, item in value.items() if key != "kind")
+        return " ".join(filter(None, (str(value.get("kind", "")), rest)))
+    return "none" if value is None else plain(value)

@@ -18,11 +18,11 @@ from fpgaml.builder import ModelWeights, build_model, fold, quantized_weights, s
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
-from fpgaml.errors import OutputError, ToolError
+from fpgaml.errors import OutputError
 from fpgaml.metrics import accuracy
 from fpgaml.storage import atomic_path, read_json, write_json
 from fpgaml.train_options import TrainOptions
-from fpgaml.training_graph import PREDICT_BATCH, TrainingEvents, TrainingGraph, epoch_order
+from fpgaml.training_graph import PREDICT_BATCH, TrainingEvents, TrainingGraph, check_finite, epoch_order
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -241,14 +241,10 @@ def _fit(
     best: tuple[float, int, ModelWeights] = (math.inf, 0, {})
     y, n_events = graph.events.validation.y, len(graph.events)
     for epoch in range(1, epochs + 1):
-        rates = _learning_rates(options, epoch, epochs, len(graph.constant_rates(0.0)))
+        rates = _learning_rates(options, epoch, epochs, graph.n_steps)
         found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
         found["val_loss"], scores = graph.validate()
-        if not math.isfinite(found["loss"] + found["val_loss"]):
-            raise ToolError(
-                f"training of the {name} diverged: its loss is not finite in epoch {epoch}. Lower learning_rate "
-                f"({options.learning_rate})"
-            )
+        check_finite(found["loss"] + found["val_loss"], name=f"training of the {name}", epoch=epoch, options=options)
         found["val_accuracy"] = accuracy(scores, y)
         for key, values in history.items():
             values.append(found[key])

@@ -25,6 +25,7 @@ from fpgaml.builder import (
     set_model_weights,
 )
 from fpgaml.dataset import Dataset
+from fpgaml.errors import DivergedError
 from fpgaml.train_options import TrainOptions
 
 PREDICT_BATCH = 4096
@@ -42,6 +43,8 @@ class TrainingEvents:
         Validation events.
     batches : tuple of tensors
         Their inputs.
+    validation_weights : float64, shape (n_validation,)
+        Their weights in the loss, with mean 1.
     """
 
     x: Any
@@ -49,6 +52,7 @@ class TrainingEvents:
     weights: Any
     validation: Dataset
     batches: tuple[Any, ...]
+    validation_weights: NDArray[np.float64]
 
     @classmethod
     def of(cls, dataset: Dataset) -> TrainingEvents:
@@ -66,6 +70,7 @@ class TrainingEvents:
             tf.constant(training.loss_weights, tf.float32),
             validation,
             batches,
+            validation.loss_weights,
         )
 
     def __len__(self) -> int:
@@ -133,7 +138,11 @@ class TrainingGraph:
         for variable, fresh in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(fresh)
         if weights is not None:
-            set_model_weights(self.model, weights)
+            self.set_weights(weights)
+
+    def set_weights(self, weights: ModelWeights) -> None:
+        """Go on with these weights; all else stays."""
+        set_model_weights(self.model, weights)
 
     def epoch(self, order: NDArray[np.int64], learning_rates: NDArray[np.float64]) -> dict[str, float]:
         """Train once with all events.
@@ -164,17 +173,22 @@ class TrainingGraph:
         scores = np.concatenate([self._score(batch).numpy() for batch in self.events.batches]).astype(np.float64)
         if not np.isfinite(scores).all():
             return math.nan, scores[:0]
-        validation = self.events.validation
-        losses = np.logaddexp(0.0, scores) - validation.y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
-        return float(np.mean(validation.loss_weights * losses)), scores
+        y = self.events.validation.y
+        losses = np.logaddexp(0.0, scores) - y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
+        return float(np.mean(self.events.validation_weights * losses)), scores
 
     def weights(self) -> ModelWeights:
         """Copies of the network's weights, batch normalisation as such."""
         return model_weights(self.model)
 
+    @property
+    def n_steps(self) -> int:
+        """Steps of an epoch: batches of training events, of which the last may be incomplete."""
+        return -(-len(self.events) // self.batch_size)
+
     def constant_rates(self, learning_rate: float) -> NDArray[np.float64]:
         """The same learning rate for every step of an epoch."""
-        return np.full(-(-len(self.events) // self.batch_size), learning_rate)
+        return np.full(self.n_steps, learning_rate)
 
     def _assign_widths(self, model: Any, architecture: Architecture) -> None:
         for quantizer, fixed in zip(model_quantizers(model), architecture.formats, strict=True):
@@ -183,12 +197,12 @@ class TrainingGraph:
     def _trace_training(self) -> Any:
         import tensorflow as tf
 
-        model, optimizer, batch_size, n_events = self.model, self.optimizer, self.batch_size, len(self.events)
-        trainable = model.trainable_variables
+        model, optimizer, batch_size = self.model, self.optimizer, self.batch_size
+        n_events, n_steps, trainable = len(self.events), self.n_steps, model.trainable_variables
 
         def run(x: Any, y: Any, weights: Any, order: Any, rates: Any) -> tuple[Any, Any]:
             loss, right = tf.zeros(()), tf.zeros(())
-            for step in tf.range(-(-n_events // batch_size)):
+            for step in tf.range(n_steps):
                 batch = order[step * batch_size : (step + 1) * batch_size]
                 labels = tf.gather(y, batch)
                 with tf.GradientTape() as tape:
@@ -220,3 +234,28 @@ def epoch_order(seed: int, epoch: int, n_events: int) -> NDArray[np.int64]:
     """The order of training events in an epoch, counted from 1: the same however training got there."""
     order: NDArray[np.int64] = np.random.default_rng([seed, epoch]).permutation(n_events)
     return order
+
+
+def check_finite(loss: float, *, name: str, epoch: int, options: TrainOptions) -> None:
+    """Raise unless ``loss`` is finite.
+
+    Parameters
+    ----------
+    loss : float
+        Of training or validation events.
+    name : str
+        What is trained, for people.
+    epoch : int
+        Counted from 1.
+    options : TrainOptions
+        How it is trained.
+
+    Raises
+    ------
+    DivergedError
+        It is not.
+    """
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"{name} diverged: its loss is not finite in epoch {epoch}. Lower learning_rate ({options.learning_rate})"
+        )

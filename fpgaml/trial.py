@@ -11,11 +11,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import logging
-import math
-import re
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,37 +21,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fpgaml import metrics
 from fpgaml.architecture import Architecture
-from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
 from fpgaml.builder import ModelWeights, build_model, fold, model_weights, quantized_weights
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
 from fpgaml.errors import OutputError, StudyError, ToolError, did_you_mean
-from fpgaml.intervals import LEVEL
+from fpgaml.estimates import estimated_costs
+from fpgaml.events import Floats
+from fpgaml.hardware import Hardware
 from fpgaml.metrics import Target
-from fpgaml.storage import atomic_path
 from fpgaml.study import Point
 from fpgaml.train import History, TrainedModel
 from fpgaml.train_options import TrainOptions
-from fpgaml.training_graph import TrainingEvents, TrainingGraph, epoch_order
+from fpgaml.training_graph import TrainingEvents, TrainingGraph, check_finite, epoch_order
+from fpgaml.trial_states import CURVES, Curves, read_state, restore, save_state, states
+from fpgaml.validation import Validated
 
 _log = logging.getLogger(__name__)
-
-Curves = dict[str, list[float]]
-"""One number per epoch, since epoch 1, for each of ``CURVES``."""
-
-CURVES = (
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "val_auc",
-    "signal_efficiency",
-    "signal_efficiency_smooth",
-)
 
 OBJECTIVES = {
     "signal_efficiency": ("signal_efficiency_smooth", 1.0),
@@ -64,16 +48,8 @@ OBJECTIVES = {
 }
 """The curve that an objective is scored by, and its sign."""
 
-SMOOTHING = (0.5, 1.0, 2.0)
-"""Multiples of the headline target over which ``signal_efficiency_smooth`` is the mean."""
-
 GRAPHS = 16
 """Traced graphs that a trainer keeps."""
-
-REPLICAS = 100
-"""Of the bootstrap behind the threshold's part of an interval: enough for a logbook."""
-
-_STATE = re.compile(r"epoch_(\d+)\.state")
 
 
 @dataclass(frozen=True)
@@ -90,18 +66,18 @@ class TrialResult:
         For how many epochs this call trained the float network that trials of this shape begin with.
     curves : mapping of name to list
         ``loss`` and ``accuracy`` in training; on validation events ``val_loss``, ``val_accuracy``, ``val_auc``,
-        ``signal_efficiency`` at the headline target and ``signal_efficiency_smooth``, its mean over ``SMOOTHING``
-        times that target. One number per epoch since epoch 1.
+        ``signal_efficiency`` at the headline target and ``signal_efficiency_smooth``, its mean over
+        ``fpgaml.validation.SMOOTHING`` times that target. One number per epoch since epoch 1.
     signal_efficiency : mapping
         At the headline target on validation events, after the last epoch: ``value``, ``low`` and ``high``. The interval
         holds the signal's statistics and, by bootstrap, those of the background that sets the threshold.
-    cost : mapping of name to int
-        See ``fpgaml.cost.Cost``; of the folded network with its quantized weights.
+    cost : mapping of name to number
+        See ``fpgaml.cost.Cost`` and ``fpgaml.estimates``; of the folded network with its quantized weights.
     wall_s : float
         Seconds that this call took.
     spent_s : mapping of name to float
         Where they went, as far as it is counted: ``tracing``, ``training`` and ``validation``, those of the float
-        network included, and ``waiting`` for another worker that trains it.
+        network included, ``waiting`` for another worker that trains it, and ``estimating`` what hardware it takes.
     """
 
     trial: str
@@ -110,18 +86,18 @@ class TrialResult:
     float_epochs: int
     curves: Curves
     signal_efficiency: Mapping[str, float | None]
-    cost: Mapping[str, int]
+    cost: Mapping[str, float]
     wall_s: float
     spent_s: Mapping[str, float]
 
 
 def trial_id(point: Point) -> str:
-    """The network's hash and six digits for how it is trained, whatever choices led to both."""
-    return _options_id(point.architecture.hash, point.train)
+    """The network's hash and six digits for how it is trained and what it is for, whatever choices led to them."""
+    return _options_id(point.architecture.hash, point.train, point.hardware)
 
 
-def _options_id(network: str, options: TrainOptions) -> str:
-    content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
+def _options_id(network: str, *options: TrainOptions | Hardware) -> str:
+    content = json.dumps([chosen.model_dump(mode="json") for chosen in options], sort_keys=True)
     return f"{network}{hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
@@ -177,12 +153,14 @@ class TrialTrainer:
         try:
             graph = self._graph(point.architecture, options, quantized=True)
             graph.start(point.architecture, options.seed)
-            from_epochs, curves = _restore(graph.variables, directory, trial, epochs)
+            from_epochs, curves = restore(graph.variables, directory, trial, epochs)
             float_epochs = 0
             if options.float_epochs and not from_epochs:
                 weights, float_epochs = self._float_start(point, directory.parent)
-                graph.start(point.architecture, options.seed, weights)
-            scores = self._advance(graph, options, trial, epochs, directory, curves)
+                graph.set_weights(weights)
+            judged = self._advance(graph, options, trial, epochs, directory, curves)
+            if judged is None:  # its state was there
+                judged = self._judged(graph.validate()[1])
         except tf.errors.ResourceExhaustedError as error:
             raise ToolError(
                 f"trial {trial} needs more memory than there is. Use fewer workers or a smaller batch_size "
@@ -194,8 +172,8 @@ class TrialTrainer:
             from_epochs=from_epochs,
             float_epochs=float_epochs,
             curves=curves,
-            signal_efficiency=_estimate(scores, self.events.validation, self.headline),
-            cost=_cost(point.architecture, graph.weights()),
+            signal_efficiency=judged.estimate().to_json(),
+            cost=self._cost(point, graph.weights()),
             wall_s=time.perf_counter() - started,
             spent_s=dict(self._spent),
         )
@@ -209,31 +187,44 @@ class TrialTrainer:
             with self._spending("waiting"):
                 held.enter_context(_alone(directory, trial))
             graph.start(architecture, options.seed)
-            from_epochs, curves = _restore(graph.variables, directory / trial, trial, options.float_epochs)
+            from_epochs, curves = restore(graph.variables, directory / trial, trial, options.float_epochs)
             self._advance(graph, options, trial, options.float_epochs, directory / trial, curves)
         return graph.weights(), options.float_epochs - from_epochs
 
     def _advance(
         self, graph: TrainingGraph, options: TrainOptions, trial: str, epochs: int, directory: Path, curves: Curves
-    ) -> NDArray[np.float64]:
-        """Train on to ``epochs``, with the curves so far, which grow; the validation scores at the end."""
+    ) -> Validated | None:
+        """Train on to ``epochs``, with the curves so far, which grow; the last epoch's scores, if there was one."""
         rates, n_events = graph.constant_rates(options.learning_rate), len(self.events)
-        from_epochs, scores = len(curves["loss"]), np.empty(0)
-        for epoch in range(from_epochs + 1, epochs + 1):
+        judged = None
+        for epoch in range(len(curves["loss"]) + 1, epochs + 1):
             with self._spending("training"):
                 found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
-            _check_finite(found["loss"], trial, epoch, options)
+            check_finite(found["loss"], name=f"trial {trial}", epoch=epoch, options=options)
             with self._spending("validation"):
                 found["val_loss"], scores = graph.validate()
-                _check_finite(found["val_loss"], trial, epoch, options)
-                found |= _validation_metrics(scores, self.events.validation, self.headline)
+                check_finite(found["val_loss"], name=f"trial {trial}", epoch=epoch, options=options)
+                judged = self._judged(scores)
+                found |= judged.metrics()
             for name in CURVES:
                 curves[name].append(found[name])
             _log.debug("trial %s: epoch %d of %d: %s", trial, epoch, epochs, found)
-        if from_epochs == epochs:
-            return graph.validate()[1]
-        _save_state(directory / f"epoch_{epochs:05d}.state", graph.variables, trial, curves)
-        return scores
+        if judged is not None:
+            save_state(directory, epochs, graph.variables, trial, curves)
+        return judged
+
+    def _cost(self, point: Point, weights: ModelWeights) -> dict[str, float]:
+        architecture = point.architecture
+        if architecture.batch_normalized:
+            weights, architecture = fold(architecture, weights), architecture.folded()
+        words = quantized_weights(architecture, weights)
+        with self._spending("estimating"):
+            estimated = estimated_costs(architecture, words, point.hardware)
+        return {**cost(architecture, words).to_json(), **estimated}
+
+    def _judged(self, scores: Floats) -> Validated:
+        events = self.events.validation
+        return Validated(scores=scores, y=events.y, target=self.headline, weights=events.weights, groups=events.groups)
 
     def _graph(self, architecture: Architecture, options: TrainOptions, *, quantized: bool) -> TrainingGraph:
         key = TrainingGraph.key(architecture, options, quantized=quantized)
@@ -250,13 +241,6 @@ class TrialTrainer:
         started = time.perf_counter()
         yield
         self._spent[name] += time.perf_counter() - started
-
-
-def train_trial(
-    point: Point, dataset: Dataset, *, epochs: int, directory: Path, targets: Sequence[Target]
-) -> TrialResult:
-    """Train one trial; parameters and errors are those of ``TrialTrainer``."""
-    return TrialTrainer(dataset, targets).train(point, epochs=epochs, directory=directory)
 
 
 def load_trial(point: Point, directory: Path, epochs: int | None = None) -> TrainedModel:
@@ -277,13 +261,13 @@ def load_trial(point: Point, directory: Path, epochs: int | None = None) -> Trai
         There is no such state, or it is broken.
     """
     trial = trial_id(point)
-    found = _states(directory)
+    found = states(directory)
     wanted = max(found, default=0) if epochs is None else epochs
     if wanted not in found:
         there = ", ".join(map(str, sorted(found))) or "none"
         raise OutputError(f"{directory}: no state after epoch {wanted or 1} of trial {trial}; there are: {there}")
     model = build_model(point.architecture)
-    arrays, curves = _read_state(found[wanted], trial, wanted)
+    arrays, curves = read_state(found[wanted], trial, wanted)
     for variable, array in zip(model.variables, arrays, strict=False):  # the optimizer's come after the model's
         variable.assign(array)
     weights = model_weights(model)
@@ -315,49 +299,6 @@ def score(curves: Mapping[str, Sequence[float]], objective: str) -> float:
     return sign * float(np.mean(curve[-max(1, len(curve) // 3) :]))
 
 
-def _validation_metrics(scores: NDArray[np.float64], validation: Dataset, headline: Target) -> dict[str, float]:
-    """Metrics of validation scores, shape (n_events,); thresholds are chosen on the same events' background."""
-    signal, weights = validation.y == 1, validation.weights
-    background_weights = None if weights is None else weights[~signal]
-    signal_weights = None if weights is None else weights[signal]
-    efficiencies = []
-    for multiple in SMOOTHING:
-        value = multiple * headline.value
-        point = metrics.choose_working_point(
-            scores[~signal],
-            kind=headline.kind,
-            target=value if headline.kind == "rate_khz" else min(value, 1.0),
-            weights=background_weights,
-        )
-        efficiencies.append(float(np.average(scores[signal] >= point.threshold, weights=signal_weights)))
-    return {
-        "val_accuracy": metrics.accuracy(scores, validation.y),
-        "val_auc": metrics.auc(scores, validation.y, weights=weights),
-        "signal_efficiency": efficiencies[SMOOTHING.index(1.0)],
-        "signal_efficiency_smooth": float(np.mean(efficiencies)),
-    }
-
-
-def _estimate(scores: NDArray[np.float64], validation: Dataset, headline: Target) -> Mapping[str, float | None]:
-    """Validation signal efficiency at the headline target, with its interval."""
-    signal = validation.y == 1
-    positive, negative = validation.select(signal), validation.select(~signal)
-    point = metrics.choose_working_point(
-        scores[~signal], kind=headline.kind, target=headline.value, weights=negative.weights
-    )
-    thresholds = replicated_thresholds(
-        {"trial": scores[~signal]},
-        (headline,),
-        weights=negative.weights,
-        groups=negative.groups,
-        replicas=REPLICAS,
-        seed=0,
-    )["trial"][0]
-    plain = metrics.efficiency(scores[signal] >= point.threshold, weights=positive.weights, groups=positive.groups)
-    replicas = replicated_efficiencies(scores[signal], thresholds, weights=positive.weights)
-    return widened(plain, replicas, lowest=0.0, level=LEVEL).to_json()
-
-
 @contextlib.contextmanager
 def _alone(directory: Path, name: str) -> Iterator[None]:
     """Wait while another worker on this machine is at the same piece of work."""
@@ -365,74 +306,3 @@ def _alone(directory: Path, name: str) -> Iterator[None]:
     with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _check_finite(loss: float, trial: str, epoch: int, options: TrainOptions) -> None:
-    if not math.isfinite(loss):
-        raise ToolError(
-            f"trial {trial} diverged: its loss is not finite in epoch {epoch}. Lower learning_rate "
-            f"({options.learning_rate})"
-        )
-
-
-def _cost(architecture: Architecture, weights: ModelWeights) -> dict[str, int]:
-    firmware = architecture
-    if architecture.batch_normalized:
-        weights, firmware = fold(architecture, weights), architecture.folded()
-    return cost(firmware, quantized_weights(firmware, weights)).to_json()
-
-
-def _save_state(path: Path, variables: Sequence[Any], trial: str, curves: Curves) -> None:
-    """Write variables in their order, because the names of some depend on what else the process has built.
-
-    A digest in front tells a file that was torn, or changed in any bit.
-    """
-    buffer = io.BytesIO()
-    header = np.frombuffer(json.dumps({"trial": trial, "curves": curves}).encode(), np.uint8)
-    arrays = {f"variable_{number}": np.array(variable) for number, variable in enumerate(variables)}
-    np.savez(buffer, header=header, **arrays)  # type: ignore[arg-type]  # numpy's stubs miss plain keyword arrays
-    content = buffer.getvalue()
-    with atomic_path(path) as fresh:
-        fresh.write_bytes(hashlib.sha256(content).digest() + content)
-
-
-def _states(directory: Path) -> dict[int, Path]:
-    """The states of a trial, by epoch."""
-    return {int(match[1]): path for path in directory.glob("*") if (match := _STATE.fullmatch(path.name))}
-
-
-def _restore(variables: Sequence[Any], directory: Path, trial: str, epochs: int) -> tuple[int, Curves]:
-    """Give ``variables`` their values after the latest epoch that was saved and is not beyond ``epochs``."""
-    found = _states(directory)
-    for epoch in sorted((epoch for epoch in found if epoch <= epochs), reverse=True):
-        try:
-            arrays, curves = _read_state(found[epoch], trial, epoch)
-            if [(array.shape, array.dtype.name) for array in arrays] != [
-                (tuple(variable.shape), str(variable.dtype)) for variable in variables
-            ]:
-                raise OutputError(f"{found[epoch]}: is a state of another version")
-        except OutputError as error:
-            _log.warning("%s. It is ignored, and its epochs are trained again", error)
-            continue
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
-        return epoch, curves
-    return 0, {name: [] for name in CURVES}
-
-
-def _read_state(path: Path, trial: str, epoch: int) -> tuple[list[NDArray[Any]], Curves]:
-    """What ``_save_state`` wrote; ``OutputError`` if it is not that, or not of this trial and epoch."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
-    digest, content = content[:32], content[32:]
-    if hashlib.sha256(content).digest() != digest:
-        raise OutputError(f"{path}: is broken: its digest is another")
-    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-        header = json.loads(saved["header"].tobytes())
-        arrays = [saved[name] for name in saved.files if name != "header"]
-    lengths = {len(header["curves"].get(name, [])) for name in CURVES}
-    if header["trial"] != trial or lengths != {epoch}:
-        raise OutputError(f"{path}: is a state of another trial, epoch or version")
-    return arrays, {name: header["curves"][name] for name in CURVES}

@@ -174,6 +174,8 @@ def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any
 def _fields(model: type[pydantic.BaseModel], place: Place) -> list[str]:
     """The keys of the model at ``place`` inside ``model``."""
     for part in place:
+        if str(part) not in model.model_fields:
+            continue  # a name in a mapping of models, whose model is found already
         annotation = model.model_fields[str(part)].annotation
         nested = [item for item in (annotation, *get_args(annotation)) if isinstance(item, type)]
         model = next(item for item in nested if issubclass(item, pydantic.BaseModel))

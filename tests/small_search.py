@@ -14,8 +14,10 @@ import numpy as np
 import yaml
 
 from fpgaml.errors import FpgamlError
+from fpgaml.journal import JOURNAL
 from fpgaml.run_directory import working_in
-from fpgaml.search import JOURNAL, SearchResult, search
+from fpgaml.search import search
+from fpgaml.search_result import SearchResult
 from fpgaml.study import Study
 
 SECTIONS: dict[str, Any] = {

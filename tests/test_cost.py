@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from networks import network
 
 from fpgaml.architecture import InputFormat
-from fpgaml.cost import cost, used_bits
+from fpgaml.cost import cost, layer_ebops, used_bits
 from fpgaml.layers import layer_class
 
 
@@ -37,22 +37,81 @@ def test_a_dense_layer_by_hand():
     assert found.activation_bits == 2 * 4 + architecture.steps[0].output_values.width
 
 
+def every_product(architecture, weights):
+    """Effective bit operations, one product after the other; an input outside the image is no input."""
+    total = 0
+    for step in architecture.steps:
+        if step.name not in weights:
+            continue
+        kernel, bits = weights[step.name]["kernel"], step.input_values.width
+        words = step.layer.weight_format.words(kernel)
+        for index in itertools.product(*map(range, kernel.shape)):
+            used = len(f"{abs(words[index]):b}".strip("0"))
+            if step.layer.kind == "dense":
+                total += bits * used
+                continue
+            for place in itertools.product(*map(range, step.output_shape[:-1])):
+                at = [
+                    where * stride + cell - before
+                    for where, stride, cell, before in zip(
+                        place, step.layer.step, index, zeros_before(step), strict=False
+                    )
+                ]
+                inside = all(0 <= x < n for x, n in zip(at, step.input_shape, strict=False))
+                total += bits * used * inside
+    return total
+
+
+def zeros_before(step):
+    """Zeros that padding "same" puts before the image: the smaller half (TensorFlow's convolution guide)."""
+    if step.layer.padding == "valid":
+        return [0] * len(step.layer.window)
+    missing = [
+        max((out - 1) * stride + size - n, 0)
+        for out, stride, size, n in zip(
+            step.output_shape, step.layer.step, step.layer.window, step.input_shape, strict=False
+        )
+    ]
+    return [zeros // 2 for zeros in missing]
+
+
+CONVOLUTIONS = {
+    "conv2d": ((5, 4, 2), {"filters": 3, "kernel_size": (2, 3), "strides": (2, 1)}),
+    "depthwise_conv2d": ((5, 4, 2), {"kernel_size": (3, 2), "strides": 2}),
+    "conv1d": ((7, 2), {"filters": 3, "kernel_size": 3, "strides": 2}),
+}
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
-def test_a_convolution_counts_every_window(padding):
+@pytest.mark.parametrize("kind", CONVOLUTIONS)
+def test_effective_bit_operations_are_those_of_every_product(kind, padding):
     rng = np.random.default_rng(1)
-    conv = layer("conv2d", filters=3, kernel_size=2, strides=2, padding=padding, bits=(6, 1))
-    architecture = network(
-        (5, 4, 2), [conv, layer("relu", bits=(7, 2)), layer("flatten"), layer("dense", units=1, bits=(6, 1))]
+    shape, fields = CONVOLUTIONS[kind]
+    conv = layer(kind, padding=padding, bits=(6, 1), **fields)
+    dense = layer("dense", units=2, bits=(5, 0))
+    architecture = network(shape, [conv, layer("relu", bits=(7, 2)), layer("flatten"), dense])
+    channels = (shape[-1], 1) if kind == "depthwise_conv2d" else (shape[-1], 3)
+    kernels = {
+        "dense_1": dense.weight_format.quantize(rng.normal(size=(architecture.steps[2].output_shape[0], 2))),
+        f"{kind}_1": conv.weight_format.quantize(rng.normal(size=(*conv.window, *channels))),
+    }
+    weights = {name: {"kernel": kernel} for name, kernel in kernels.items()}
+    found = cost(architecture, weights)
+    assert found.ebops == every_product(architecture, weights)
+    assert found.ebops == sum(
+        layer_ebops(step, kernels[step.name]) for step in architecture.steps if step.name in kernels
     )
-    kernel = conv.weight_format.quantize(rng.normal(size=(2, 2, 2, 3)))
-    dense = np.zeros((architecture.steps[2].output_shape[0], 1))
-    found = cost(architecture, {"conv2d_1": {"kernel": kernel}, "dense_1": {"kernel": dense}})
-    height, width, _ = architecture.steps[0].output_shape
-    words = conv.weight_format.words(kernel)
-    by_hand = sum(
-        8 * int(used_bits(words[index]))
-        for _ in range(height * width)
-        for index in itertools.product(*(range(size) for size in words.shape))
+    positions = np.prod(architecture.steps[0].output_shape[:-1])
+    assert found.multiply_accumulates == positions * kernels[f"{kind}_1"].size + kernels["dense_1"].size
+
+
+def test_a_convolution_by_hand():
+    # One channel of four values, windows of two with weights 3 (binary 11: 2 bits) and -4 (1 bit), inputs of 8 bits.
+    conv = layer("conv1d", filters=1, kernel_size=2, padding="same", bits=(6, 3), use_bias=False)
+    score = [layer("relu", bits=(7, 2)), layer("flatten"), layer("dense", units=1, bits=(6, 1))]
+    architecture = network((4, 1), [conv, *score])
+    kernels = {"conv1d_1": np.array([3.0, -4.0]).reshape(2, 1, 1), "dense_1": np.zeros((4, 1))}
+    # Four windows; the zero of padding stands behind the last value, where the second weight has nothing to do.
+    assert cost(architecture, {name: {"kernel": kernel} for name, kernel in kernels.items()}).ebops == 8 * (
+        4 * 2 + 3 * 1
     )
-    assert found.ebops == by_hand
-    assert found.multiply_accumulates == height * width * words.size + dense.size

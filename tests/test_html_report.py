@@ -7,27 +7,32 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import networks
 import numpy as np
 import pytest
-import small_search
+import yaml
 from test_report import TRIAL, write_run, write_search
 
 from fpgaml import pipeline
 from fpgaml.cost import cost
 from fpgaml.errors import OutputError
-from fpgaml.html_report import render_html, sections
+from fpgaml.html_report import render_html
 from fpgaml.html_report.page_facts import confusion, curve_figures, score_shares, turn_on_curves
 from fpgaml.html_report.performance_charts import efficiency_chart, rejection_chart, score_chart
-from fpgaml.html_report.search_view import choice_text, search_view
+from fpgaml.html_report.search_view import search_view
 from fpgaml.html_report.training_charts import front_chart
 from fpgaml.layer_profile import LayerProfile, profile_layers
 from fpgaml.layers import layer_class
+from fpgaml.markdown import report_text
 from fpgaml.report import load_run, write_report
 from fpgaml.storage import read_json, write_json
+from fpgaml.study import Study
+from fpgaml.tables import choice_text
 
-IDS = ("headline", "efficiency", "search", "training", "layers", "scores", "turn-on", "study", "method")
+REPOSITORY = Path(__file__).parents[1]
+IDS = ("headline", "efficiency", "search", "training", "layers", "synthesis", "scores", "turn-on", "study", "method")
 TALLEST = 300
 """Trials of the largest search that the page has to hold."""
 
@@ -52,7 +57,7 @@ def write_journal(directory, *, n_trials=TALLEST, longest=27):
             "signal_efficiency_smooth": (score - 0.3 * gap[1]).tolist(),
         }
         entry = {"trial": trial, "choices": {"bits": bits, "pool": pool}, "score": float(score)}
-        entry["cost"] = {"ebops": ebops, "parameters": ebops // 100}
+        entry["cost"] = {"ebops": ebops, "parameters": ebops // 100, "lut": ebops // 20}
         efficiency = {"value": score, "low": score - 0.01, "high": score + 0.01}
         event = {"event": "finished", **entry, "epochs": epochs, "curves": curves, "signal_efficiency": efficiency}
         if epochs > 3:
@@ -123,10 +128,12 @@ def test_the_page_holds_every_section_and_every_word_of_the_report(searched, pag
         assert f'<section id="{name}">' in page
         assert f'href="#{name}"' in page
     shown = text_of(page).replace(" ", "")
-    for name, text in sections(report.markdown).items():
-        for cell in re.findall(r"\| ([^|\n]+?) (?=\|)", text):
-            plain = re.sub(r"[`*]", "", cell).replace(" ", "").replace("&", "&amp;").replace(">", "&gt;")
-            assert plain in shown or set(plain) <= set("-"), f"{name}: {cell}"
+    cells = re.findall(r"\| ([^|\n]+?) (?=\|)", report.markdown)
+    assert len(cells) > 300
+    for cell in cells:
+        plain = re.sub(r"[`*]", "", cell).replace(" ", "").replace("&", "&amp;")
+        plain = plain.replace("<", "&lt;").replace(">", "&gt;")
+        assert plain in shown or set(plain) <= set("-"), cell
     assert "fpgaml run synthetic.yaml --output runs/synthetic" in page
     assert "![" not in shown
 
@@ -216,6 +223,20 @@ def test_trials_are_told_after_their_most_epochs(searched):
     assert {row["trial"] for row in drawn if row["front"]} == set(view.front)
 
 
+def test_a_front_against_predicted_luts(searched, tmp_path):
+    directory = shutil.copytree(searched[0], tmp_path / "run")
+    found = read_json(directory / "search.json")
+    luts = [ebops // 20 for ebops in found["compared"]["ebops"]]
+    write_json(
+        directory / "search.json", {**found, "front_cost": "lut", "compared": {**found["compared"], "lut": luts}}
+    )
+    view = search_view(load_run(directory))
+    assert (view.cost, view.columns["lut"]) == ("lut", "predicted LUT")
+    spec = front_chart(view)
+    assert spec["layer"][-1]["encoding"]["x"]["title"] == "predicted LUT"
+    assert sorted(row["lut"] for row in spec["data"]["values"]) == sorted(float(f"{lut:.5g}") for lut in luts)
+
+
 def test_a_choice_is_told_briefly():
     assert choice_text({"kind": "conv1d", "bits": [8, 2]}) == "conv1d bits (8, 2)"
     assert [choice_text(value) for value in (None, True, 0.5, [8, 2])] == ["none", "yes", "0.5", "(8, 2)"]
@@ -250,9 +271,14 @@ def pages_with_less(folder):
         history.unlink()
     yield (
         bare,
-        ("Nothing was searched", "Not simulated yet", "No float twin was trained", "No training curves were kept"),
+        (
+            "Nothing was searched",
+            "Not simulated yet",
+            "No float twin was trained",
+            "No training curves were kept",
+            "nothing is known of its layers",
+        ),
     )
-    yield bare, ("What the layers do with their bits is not known",)
     yield write_run(folder / "plain", rate=False), ("background efficiency 0.01", "hold no quantity, such as HT")
     unlike = write_run(folder / "unlike", mismatches=3)
     yield unlike, ("✗ Firmware and model differ", "MODEL DISAGREE: 3 of 2,400")
@@ -266,7 +292,10 @@ def pages_with_less(folder):
     weights = write_run(folder / "weights")
     write_network(weights)
     yield weights, ("Only weights are shown",)
-    yield nothing_passes(write_run(folder / "nothing", with_float=False, with_csim=False)), ("&gt; ",)
+    yield (
+        nothing_passes(write_run(folder / "nothing", with_float=False, with_csim=False)),
+        ("No test background passes the threshold of QKeras at 10 kHz", "&gt; "),
+    )
 
 
 def nothing_passes(directory):
@@ -299,7 +328,7 @@ def test_the_trial_of_a_search_has_a_page_of_its_own(tmp_path):
     directory = write_journal(write_search(write_run(tmp_path / "run"), winners=False), n_trials=24)
     report = write_report(directory, trial=TRIAL, replicas=20)
     assert report.page == directory / "reports" / TRIAL / "report.html"
-    assert '<h2 id="winners">' not in report.page.read_text(encoding="utf-8")
+    assert "No winner has been trained afresh yet" in text_of(report.page.read_text(encoding="utf-8"))
 
 
 def test_words_of_a_study_cannot_break_the_page(searched, tmp_path):
@@ -308,7 +337,10 @@ def test_words_of_a_study_cannot_break_the_page(searched, tmp_path):
         "study: '</script><script>alert(1)</script>'\ntask: trigger\n", encoding="utf-8"
     )
     run, evaluation = load_run(directory), searched[1].evaluation
-    page = render_html(run, evaluation, markdown=searched[1].markdown, profile="</script><b>no</b>")
+    note = "</script><b>no</b>"
+    summary = {**searched[1].summary, "study": note}
+    text = report_text(run, evaluation, summary, profile=None, profile_note=note, turn_on=())
+    page = render_html(run, evaluation, text=text, profile=None, turn_on={})
     assert page.count("</script>") == 3
     assert "<b>no" not in page
 
@@ -328,7 +360,9 @@ def test_a_broken_profile_is_an_error_of_its_file(searched, tmp_path):
     with pytest.raises(OutputError, match=r"layers\.json"):
         read_json(path)
     write_report(directory, replicas=20)
-    assert "is not known" in text_of((directory / "report.html").read_text(encoding="utf-8"))
+    shown = text_of((directory / "report.html").read_text(encoding="utf-8"))
+    assert "Only weights are shown, because of this:" in shown
+    assert "layers.json" in shown
 
 
 # In a browser
@@ -383,16 +417,8 @@ class Opened:
         return cells.evaluate_all("cells => cells.map(cell => cell.dataset.value)")
 
 
-@pytest.fixture
-def opened(browser, searched):
-    found = Opened(browser, searched[0] / "report.html")
-    yield found
-    found.context.close()
-    assert found.complaints == []
-
-
-def test_it_opens_quietly_and_alone(opened, searched):
-    assert opened.requests == [(searched[0] / "report.html").as_uri()]
+def page_opens_quietly_and_alone(opened, path):
+    assert opened.requests == [path.as_uri()]
     for name in IDS:
         assert opened.page.locator(f"section#{name} h2").first.is_visible()
     empty = opened.page.locator(".canvas").evaluate_all(
@@ -402,10 +428,9 @@ def test_it_opens_quietly_and_alone(opened, searched):
     assert empty == []
 
 
-def test_a_click_on_the_front_changes_the_curves(opened):
+def click_on_the_front_changes_the_curves(opened):
     before, chosen = opened.curve(), opened.page.locator("#picker").input_value()
     points = opened.page.locator("#chart-front g.mark-symbol.role-mark").last.locator("path")
-    assert points.count() == 25
     other = next(
         points.nth(number)
         for number in range(points.count())
@@ -421,16 +446,20 @@ def test_a_click_on_the_front_changes_the_curves(opened):
     assert now in opened.page.locator("#chosen").inner_text()
 
 
-def test_keys_on_the_front_and_in_the_list_change_the_curves(opened, searched):
-    front = [entry["trial"] for entry in read_json(searched[0] / "search.json")["pareto_front"]]
+def keys_change_the_curves(opened, front):
+    """On the chart from one end of the front to the other, then in the list."""
+    assert len(front) > 1
     seen = [opened.curve()]
     opened.page.locator("#chart-front").focus()
     for key, place in (("Home", 0), ("ArrowRight", 1), ("End", -1), ("ArrowLeft", -2)):
+        before = opened.page.locator("#picker").input_value()
         opened.page.keyboard.press(key)
         opened.page.wait_for_timeout(100)
-        assert opened.page.locator("#picker").input_value() == front[place]
-        assert opened.curve() not in seen[-1:]
+        now = opened.page.locator("#picker").input_value()
+        assert now == front[place]
+        assert (opened.curve() != seen[-1]) == (now != before)
         seen.append(opened.curve())
+    assert len({tuple(curve) for curve in seen}) > 1
     opened.page.locator("#picker").focus()
     opened.page.keyboard.press("ArrowDown")
     opened.page.wait_for_timeout(100)
@@ -438,38 +467,25 @@ def test_keys_on_the_front_and_in_the_list_change_the_curves(opened, searched):
     assert opened.curve() != seen[-1]
 
 
-def test_the_table_sorts_and_filters(opened):
+def table_sorts_and_filters(opened, choices):
+    """By EBOPs, down and up; then only the trials with these values; then all again."""
     heading = opened.page.locator("#trials thead button", has_text="EBOPs")
+    n_trials = len(opened.column("EBOPs"))
     heading.focus()
     opened.page.keyboard.press("Enter")
     values = [float(value) for value in opened.column("EBOPs")]
     assert values == sorted(values, reverse=True)
     heading.click()
     assert [float(value) for value in opened.column("EBOPs")] == values[::-1]
-    opened.page.get_by_label("bits", exact=True).select_option("(6, 1)")
-    opened.page.get_by_label("pool", exact=True).select_option("none")
-    assert set(opened.column("bits")) == {"(6, 1)"}
-    assert set(opened.column("pool")) == {"none"}
-    left = len(opened.column("bits"))
-    assert 0 < left < TALLEST
-    assert opened.page.locator("#count").inner_text() == f"{left} of {TALLEST} trials"
+    for name, value in choices.items():
+        opened.page.get_by_label(name, exact=True).select_option(value)
+        assert set(opened.column(name)) == {value}
+    left = len(opened.column("EBOPs"))
+    assert 0 < left < n_trials
+    assert opened.page.locator("#count").inner_text() == f"{left} of {n_trials} trials"
     opened.page.get_by_role("button", name="Show all").click()
     opened.page.wait_for_timeout(100)
-    assert len(opened.column("bits")) == TALLEST
-
-
-def test_values_show_on_hover(opened):
-    points = opened.page.locator("#chart-efficiency g.mark-symbol.role-mark").last.locator("path")
-    points.last.hover()  # drawn last: nothing covers it
-    shown = opened.page.locator("#vg-tooltip-element.visible")
-    shown.wait_for()
-    assert "Trigger rate [kHz]" in shown.inner_text()
-    assert "68 % interval" in shown.inner_text()
-
-
-def test_the_command_can_be_copied(opened):
-    opened.page.get_by_role("button", name="Copy the command").click()
-    opened.page.wait_for_function("document.getElementById('copied').value !== ''")
+    assert len(opened.column("EBOPs")) == n_trials
 
 
 CONTRASTS = """() => {
@@ -497,6 +513,70 @@ CONTRASTS = """() => {
 }"""
 
 
+def page_is_legible(opened, *, dark):
+    contrast = opened.page.evaluate(CONTRASTS)
+    assert (contrast["paper"] < 0.1) == dark
+    assert contrast["words"] >= 4.5  # WCAG 2.1, 1.4.3
+    assert contrast["lines"] >= 3.0  # WCAG 2.1, 1.4.11
+
+
+TOO_WIDE = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => !element.closest(".wide, pre, svg, .vg-tooltip"))
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+  .map((element) => element.outerHTML.slice(0, 80))"""
+
+
+def narrow_window_scrolls_in_one_direction_only(opened):
+    """Tables and listings may be wider, in boxes that scroll by themselves."""
+    opened.page.set_viewport_size({"width": 400, "height": 900})
+    opened.page.wait_for_timeout(500)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert opened.page.evaluate(TOO_WIDE) == []
+
+
+def front_of(directory):
+    return [entry["trial"] for entry in read_json(directory / "search.json")["pareto_front"]]
+
+
+@pytest.fixture
+def opened(browser, searched):
+    found = Opened(browser, searched[0] / "report.html")
+    yield found
+    found.context.close()
+    assert found.complaints == []
+
+
+def test_it_opens_quietly_and_alone(opened, searched):
+    page_opens_quietly_and_alone(opened, searched[0] / "report.html")
+    assert opened.page.locator("#chart-front g.mark-symbol.role-mark").last.locator("path").count() == 25
+
+
+def test_a_click_on_the_front_changes_the_curves(opened):
+    click_on_the_front_changes_the_curves(opened)
+
+
+def test_keys_on_the_front_and_in_the_list_change_the_curves(opened, searched):
+    keys_change_the_curves(opened, front_of(searched[0]))
+
+
+def test_the_table_sorts_and_filters(opened):
+    table_sorts_and_filters(opened, {"bits": "(6, 1)", "pool": "none"})
+
+
+def test_values_show_on_hover(opened):
+    points = opened.page.locator("#chart-efficiency g.mark-symbol.role-mark").last.locator("path")
+    points.last.hover()  # drawn last: nothing covers it
+    shown = opened.page.locator("#vg-tooltip-element.visible")
+    shown.wait_for()
+    assert "Trigger rate [kHz]" in shown.inner_text()
+    assert "68 % interval" in shown.inner_text()
+
+
+def test_the_command_can_be_copied(opened):
+    opened.page.get_by_role("button", name="Copy the command").click()
+    opened.page.wait_for_function("document.getElementById('copied').value !== ''")
+
+
 @pytest.mark.parametrize(
     ("system", "switch", "dark"),
     [("light", None, False), ("dark", None, True), ("light", "dark", True), ("dark", "light", False)],
@@ -505,33 +585,52 @@ def test_light_and_dark_are_legible(browser, searched, system, switch, dark):
     found = Opened(browser, searched[0] / "report.html", color_scheme=system)
     if switch:
         found.page.locator(f"#colours-{switch}").check()
-    contrast = found.page.evaluate(CONTRASTS)
+    page_is_legible(found, dark=dark)
     found.context.close()
-    assert (contrast["paper"] < 0.1) == dark
-    assert contrast["words"] >= 4.5  # WCAG 2.1, 1.4.3
-    assert contrast["lines"] >= 3.0  # WCAG 2.1, 1.4.11
     assert found.complaints == []
 
 
-def test_a_narrow_window_scrolls_in_one_direction_only(browser, searched):
-    found = Opened(browser, searched[0] / "report.html")
-    found.page.set_viewport_size({"width": 420, "height": 900})
-    found.page.wait_for_timeout(500)
-    assert found.page.evaluate("document.documentElement.scrollWidth") <= 420
-    found.context.close()
+def test_a_narrow_window_scrolls_in_one_direction_only(opened):
+    narrow_window_scrolls_in_one_direction_only(opened)
+
+
+SMALLER = {
+    "data": {
+        "n_signal": 3_000, "n_background": 9_000, "n_validation_signal": 1_500, "n_validation_background": 6_000,
+        "n_test_signal": 1_500, "n_test_background": 6_000, "n_soft_collisions": 3_000, "n_hard_collisions": 4_000,
+        "n_signal_collisions": 1_500, "seed": 1,
+    },
+    "train": {"epochs": 3, "float_epochs": 1, "batch_size": 256},
+    "search": {"max_epochs": 4, "factor": 2, "training_fraction": 1.0, "winners": 1, "winner_seeds": [1]},
+}  # fmt: skip
+"""What of the demo is smaller in its test: numbers only. The collisions are those of ``trigger_quick``, which the tests
+generate once."""
 
 
 @pytest.mark.slow
-def test_a_real_search_has_a_page(browser, tmp_path):
-    small_search.write_data(tmp_path)
-    options = {**small_search.SECTIONS["search"], "winners": 1, "winner_seeds": [1]}
-    directory = tmp_path / "run"
-    pipeline.run(small_search.small_study(tmp_path, search=options), directory, workers=1)
-    found = Opened(browser, directory / "report.html")
-    winner = read_json(directory / "winners.json")["winner"]["search_trial"]
-    assert found.page.locator("#picker").input_value() == winner
+def test_the_page_of_the_demo(browser, tmp_path):
+    demo = yaml.safe_load((REPOSITORY / "search_spaces" / "trigger_demo.yaml").read_text(encoding="utf-8"))
+    study, directory = tmp_path / "demo.yaml", tmp_path / "run"
+    study.write_text(yaml.safe_dump(demo | {name: demo[name] | less for name, less in SMALLER.items()}), "utf-8")
+    pipeline.run(Study.load(study), directory, workers=1)
+
+    path, front = directory / "report.html", front_of(directory)
+    found = Opened(browser, path)
+    page_opens_quietly_and_alone(found, path)
+    assert found.page.locator("h1").inner_text() == "trigger_demo"
+    assert (
+        found.page.locator("#picker").input_value() == read_json(directory / "winners.json")["winner"]["search_trial"]
+    )
     assert found.page.locator("#trials tbody tr").count() == read_json(directory / "search.json")["trials"]
     assert "✓ Firmware and model agree" in found.page.locator(".certificate").inner_text()
+    assert "over 2,000 validation events" in found.page.locator("section#layers").inner_text()
+    click_on_the_front_changes_the_curves(found)
+    keys_change_the_curves(found, front)
+    table_sorts_and_filters(found, {"bits": found.column("bits")[0]})
+    page_is_legible(found, dark=False)
+    found.page.locator("#colours-dark").check()
+    page_is_legible(found, dark=True)
+    narrow_window_scrolls_in_one_direction_only(found)
     found.context.close()
     assert found.complaints == []
 

@@ -112,6 +112,18 @@ def test_a_run_leaves_everything_and_says_only_the_report(finished):
 
 
 @pytest.mark.slow
+def test_a_run_leaves_a_project_that_checks_itself_wherever_it_is(finished, tmp_path):
+    (project,) = (finished[0] / "output" / "hls_projects").iterdir()
+    copied = shutil.copytree(project, tmp_path / "copied here")
+    command = ["make", "check", "CXXFLAGS=-O0"]
+    done = subprocess.run(command, cwd=copied, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-2:] == ["words: 0 of 120 differ", "check: passed"]
+    for path in project.rglob("*"):
+        assert path.is_dir() or os.fsencode(finished[0]) not in path.read_bytes(), path
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_finished_stage_is_not_repeated_and_json_is_only_json(capfd, study, output, stage):
     before = snapshot(output)
@@ -123,6 +135,26 @@ def test_a_finished_stage_is_not_repeated_and_json_is_only_json(capfd, study, ou
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     assert all(name.startswith(REPORT) for name in changed)
     assert bool(changed) == (stage in ("run", "train", "report"))
+
+
+@pytest.mark.slow
+def test_a_report_alone_looks_into_the_layers(capsys, output):
+    (profile,) = output.glob("trials/*/layers.json")
+    seen = profile.read_bytes()
+    profile.unlink()
+    assert main(["report", str(output)]) == 0
+    assert profile.read_bytes() == seen
+    assert "over 120 validation events" in capsys.readouterr().out
+
+    profile.unlink()  # and the data are gone
+    study = output / "study.yaml"
+    study.write_text(study.read_text(encoding="utf-8").replace("events.csv", "gone.csv"), encoding="utf-8")
+    assert main(["report", str(output)]) == 0
+    report = capsys.readouterr().out
+    assert "Only weights are shown, because of this:" in report
+    assert "gone.csv" in report
+    assert "| dense_1 weights |" in report
+    assert not profile.exists()
 
 
 @pytest.mark.slow

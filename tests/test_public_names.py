@@ -17,7 +17,7 @@ import fpgaml
 from fpgaml import Agreement, SearchResult, Study
 from fpgaml.csim import Difference, Simulation
 from fpgaml.displays import html_table
-from fpgaml.search import SHOWN, Evaluated
+from fpgaml.search_result import SHOWN, Evaluated
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -14,10 +14,12 @@ from fpgaml.curves import performance_curve
 from fpgaml.errors import OutputError
 from fpgaml.evaluation import evaluate
 from fpgaml.events import Events
-from fpgaml.markdown import estimate_text, render
+from fpgaml.markdown import report_text
 from fpgaml.metrics import Estimate, choose_working_point
 from fpgaml.report import Report, load_run, summarize, write_report
 from fpgaml.storage import write_json
+from fpgaml.synthesis import Resources, StepReport, Synthesis
+from fpgaml.tables import estimate_text
 
 TRIAL = "3f2a9c41d07e"
 RATES_KHZ = np.array([29_000.0, 1_850.0, 115.0, 11.0])
@@ -239,7 +241,15 @@ def test_every_table_is_a_table_and_every_picture_is_there(complete):
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", report.markdown)
     assert pictures == [
-        f"figures/{name}.png" for name in ("signal_efficiency", "background_rejection", "training", "scores")
+        f"figures/{name}.png"
+        for name in (
+            "signal_efficiency",
+            "background_rejection",
+            "scores",
+            "confusion_matrix",
+            "turn_on_ht_gev",
+            "training",
+        )
     ]
     for picture in pictures:
         assert (directory / picture).read_bytes().startswith(b"\x89PNG")
@@ -260,7 +270,8 @@ def text_and_summary(directory):
     run = load_run(directory)
     evaluation = evaluate(run.events, run.scores, run.targets, replicas=20)
     summary = summarize(run, evaluation)
-    return render(run, evaluation, summary, figures=()), summary
+    text = report_text(run, evaluation, summary, profile=None, turn_on=run.events.quantities)
+    return text.markdown({}), summary
 
 
 def write_search(directory, *, winners=True):
@@ -319,6 +330,8 @@ def write_search(directory, *, winners=True):
 def test_a_search_and_its_winners_are_told(tmp_path):
     directory = write_search(write_run(tmp_path / "run"))
     report = write_report(directory, replicas=20)
+    pictures = re.findall(r"!\[.*?\]\(figures/(.*?)\.png\)", report.markdown)
+    assert pictures[-3:] == ["pareto_front", "winners", "training"]
     for piece in (
         "12 trials, of which 1 failed, 1,234 epochs, 1:02:05 (h:mm:ss)",
         "3 trials were trained for 27 epochs. The other 8 were stopped earlier",
@@ -348,9 +361,33 @@ def test_a_search_without_winner_has_no_report_but_its_trials_have(tmp_path):
         load_run(directory)
     report = write_report(directory, trial=TRIAL, replicas=20)
     assert report.directory == directory / "reports" / TRIAL
-    assert "## Winners" not in report.markdown
+    assert "No winner has been trained afresh yet" in report.markdown
     assert (report.directory / "figures" / "pareto_front.png").exists()
     assert not (directory / "report.md").exists()
+
+
+def test_what_synthesis_found_is_told(tmp_path):
+    directory = write_run(tmp_path / "run")
+    assert "Not synthesized yet: `fpgaml synthesize` does it" in text_and_summary(directory)[0]
+    figures = Resources(origin="Yosys 0.70, before place and route", lut=37_000, ff=8_900, dsp=0, latency_cycles=8)
+    done = StepReport(step="yosys", status="done", wall_s=81.4, resources=figures, utilisation={"lut": 0.031})
+    late = [StepReport(step=step, status="timed out", message="Give it longer.") for step in ("csynth", "cosim")]
+    found = Synthesis(backend="rtl", tool="yosys", version="0.70", part="xcvu9p", clock_period_ns=5.0, steps=(done,))
+    agreement = {"events": 5, "words": 5, "mismatches": 0, "composition": {"test": 2, "other": 0, "drawn": 3}}
+    facts = {"backend": "rtl", "project": f"rtl_projects/{TRIAL}", "agreement": agreement}
+    write_json(directory / "synthesis" / f"{TRIAL}-rtl.json", {**facts, "synthesis": found.to_json()})
+    other = {**found.to_json(), "version": None, "steps": [step.to_json() for step in late]}
+    facts |= {"backend": "vitis", "project": f"hls_projects/{TRIAL}", "agreement": None}
+    write_json(directory / "synthesis" / f"{TRIAL}-vitis.json", {**facts, "synthesis": other})
+    text, _ = text_and_summary(directory)
+    for piece in (
+        f"Project `rtl_projects/{TRIAL}`: 0 of 5 words differ over 5 events (2 test events, 3 drawn over the words",
+        "yosys 0.70; part `xcvu9p`, clock period 5 ns.",
+        "| yosys | done | 81 | 37,000 (3.1 %) | 8,900 | 0 | 8 | Yosys 0.70, before place and route |",
+        f"`hls_projects/{TRIAL}`, which has not been compared with the model.",
+        "- csynth, cosim: Give it longer.",
+    ):
+        assert piece in text, piece
 
 
 def test_disagreement_is_loud(tmp_path):
@@ -382,6 +419,8 @@ def test_a_run_that_stopped_after_training_is_reported(tmp_path):
     assert "No float twin was trained" in report.markdown
     assert "`fpgaml convert` writes it" in report.markdown
     assert "nothing to compare" in report.markdown
+    assert "Nothing was searched" in report.markdown
+    assert "nothing is known of its layers" in report.markdown
 
 
 def test_a_task_without_rate_is_judged_by_background_efficiency(tmp_path):
@@ -389,7 +428,8 @@ def test_a_task_without_rate_is_judged_by_background_efficiency(tmp_path):
     assert summary["working_point"] == {"background_efficiency": 0.01}
     assert summary["signal_efficiency"]["qkeras"]["achieved_background_efficiency"] <= 0.02
     assert "Signal efficiency at background efficiency 0.01" in first_line(text)
-    assert "kHz" not in text.split("## Figures")[0]
+    assert "kHz" not in text.split("## Efficiency and rate")[0]
+    assert "the data hold no quantity, such as HT" in text
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,12 @@ from small_search import SECTIONS, events_of, outcome, searched, small_study, st
 
 from fpgaml import search as search_module
 from fpgaml.errors import OutputError, StudyError
-from fpgaml.journal import Journal
+from fpgaml.journal import JOURNAL, Journal
 from fpgaml.proposals import Proposal, schedule
-from fpgaml.search import JOURNAL, SearchResult, training_part
+from fpgaml.search import training_part
 from fpgaml.search_options import SearchOptions
 from fpgaml.search_progress import SearchProgress
+from fpgaml.search_result import SearchResult
 from fpgaml.study import Study
 
 slow = pytest.mark.slow
@@ -192,11 +193,15 @@ def test_a_trial_that_diverges_fails_alone_and_for_good(folder):
     assert (folder / "diverging" / JOURNAL).read_bytes() == before
 
 
+WIDE = {"backend": "vitis"}  # whose tool has no certain limit to products side by side
+
+
 @slow
 def test_a_trial_without_enough_memory_fails_alone_until_there_is(folder):
     """Its weights alone are 12 GB, and the processes may have 8 GiB each."""
     choices = {"bits": [[4, 1]], "units": [1_000_000_000, 3, 6]}
-    study = small_study(folder, "memory", choices=choices, search={"algorithm": "grid", "max_epochs": 1, "seed": 1})
+    options = {"algorithm": "grid", "max_epochs": 1, "seed": 1}
+    study = small_study(folder, "memory", choices=choices, search=options, hardware=WIDE)
     output = folder / "memory"
     limit = (8 * 2**30, 8 * 2**30)
     search = start_search(study, output, "1", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
@@ -220,7 +225,7 @@ def test_a_full_disk_stops_the_search_which_goes_on_later(folder, units, epochs,
     """The first time, files cannot grow beyond a limit, which a state or the journal reaches in the middle."""
     choices = {"bits": [[4, 1]], "units": [3, 6, units]}
     options = {"algorithm": "grid", "max_epochs": epochs, "seed": 1}
-    study = small_study(folder, place, choices=choices, search=options)
+    study = small_study(folder, place, choices=choices, search=options, hardware=WIDE)
     output = folder / f"full_{place}"
     search = start_search(
         study, output, "1", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

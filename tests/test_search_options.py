@@ -9,7 +9,8 @@ import pytest
 
 from fpgaml.cost import Cost
 from fpgaml.errors import StudyError
-from fpgaml.search_options import COSTS, OPERATORS, Limit, SearchOptions, meets
+from fpgaml.search_options import COSTS, ESTIMATES, OPERATORS, Limit, SearchOptions, meets
+from fpgaml.synthesis import Resources
 
 
 def test_the_default_is_hyperband_by_signal_efficiency():
@@ -58,6 +59,7 @@ def test_frozen():
         ({"training_fraction": float("nan")}, "less than or equal to 1"),
         ({"epochs": 3}, "Extra inputs are not permitted"),
         ({"limits": ("ebops <= 1", "ebobs <= 1")}, "did you mean 'ebops'"),
+        ({"cost": "luts"}, "unknown cost 'luts'; did you mean 'lut'"),
     ],
 )
 def test_what_is_wrong_is_told(wrong, told):
@@ -78,6 +80,21 @@ def test_the_place_of_a_wrong_limit_is_known():
 
 def test_limits_are_about_the_costs_there_are():
     assert sorted(field.name for field in fields(Cost)) == sorted(COSTS)
+    assert set(ESTIMATES) < Resources(origin="").to_json().keys()
+
+
+def test_what_a_backend_has_to_predict_is_known():
+    assert SearchOptions(limits=["ebops <= 3"]).predicted == ()
+    assert SearchOptions(limits=["latency_ns <= 100", "lut <= 3", "lut > 1"]).predicted == ("latency_ns", "lut")
+    assert SearchOptions(cost="lut").predicted == ("lut",)
+
+
+def test_an_upper_limit_is_held_by_a_prediction_with_its_margin_and_a_lower_one_by_itself():
+    cost = {"lut": 100, "lut_at_most": 110, "ff": 105}
+    assert meets(["lut <= 110", "lut == 100", "lut >= 100", "ff <= 105"], cost)
+    assert not meets(["lut <= 109"], cost)
+    assert not meets(["lut < 110"], cost)
+    assert not meets(["lut >= 101"], cost)
 
 
 @pytest.mark.parametrize("text", ["ebops<=20000", " ebops  <=  20000 ", "ebops <= 2e4", "ebops <= 20_000"])
@@ -95,8 +112,8 @@ def test_spaces_and_ways_to_write_a_number_do_not_matter(text):
         ("20000 >= ebops", "is no limit"),
         ("ebops <= 3 or so", "is no limit"),
         ("cost < 3", "unknown cost 'cost'.*Allowed: activation_bits, bops"),
-        ("dsp == 0", "dsp is known after synthesis only.*counts of every trial: activation_bits, bops, ebops, "),
-        ("latency_ns <= 100", "latency_ns is known after synthesis only"),
+        ("uram == 0", "unknown cost 'uram'.*Allowed: .*, bram_18k, dsp, ebops, ff, "),
+        ("latency <= 100", "did you mean 'latency_"),
         ("parameter < 3", "did you mean 'parameters'"),
         ("ebops <= many", "'many' is no finite number"),
         ("ebops <= nan", "'nan' is no finite number"),

@@ -167,7 +167,8 @@ def test_the_demo_is_a_search():
 def test_winners_are_trained_afresh_as_the_log_did(name):
     study = load(name)
     search = study.search
-    assert (search.winners, search.winner_seeds, search.training_fraction) == (5, (1, 2, 3), 0.25)
+    assert search.winners == (3 if name == "trigger_regularizer" else 5)
+    assert (search.winner_seeds, search.training_fraction) == ((1, 2, 3), 0.25)
     assert search.objective == "signal_efficiency"
     assert search.max_epochs == (10 if name == "trigger_manual" else 27)
     planned = plan(study, workers=2)

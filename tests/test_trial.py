@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import math
@@ -18,12 +19,14 @@ from fpgaml import metrics
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
 from fpgaml.errors import OutputError, StudyError, ToolError
+from fpgaml.estimates import estimated_costs
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
 from fpgaml.metrics import Target
 from fpgaml.study import Point
 from fpgaml.train_options import TrainOptions
-from fpgaml.trial import CURVES, TrialTrainer, load_trial, score, train_trial, trial_id
+from fpgaml.trial import TrialTrainer, load_trial, score, trial_id
+from fpgaml.trial_states import CURVES
 
 HEADLINE = Target("rate_khz", 20.0)
 TARGETS = (HEADLINE, Target("rate_khz", 500.0))
@@ -60,8 +63,13 @@ def clouds(n_events=500, *, shift=1.0):
     return Dataset(x=x, y=y, split=split, weights=weights, training_weights=loss_weights, rate_khz=1000.0)
 
 
+def train_trial(each, directory, *, epochs, dataset=None, targets=TARGETS):
+    """With a trainer of its own, as fresh as in a process of its own."""
+    return TrialTrainer(dataset or clouds(), targets).train(each, epochs=epochs, directory=Path(directory))
+
+
 def train(name, directory, epochs, **options):
-    return train_trial(point(name, **options), clouds(), epochs=epochs, directory=Path(directory), targets=TARGETS)
+    return train_trial(point(name, **options), directory, epochs=epochs)
 
 
 def states(directory):
@@ -77,9 +85,10 @@ def in_process(script, *arguments):
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def test_id_names_network_and_training():
-    ids = {trial_id(each) for each in (point("dropout"), point("batchnorm"), point("dropout", seed=4))}
-    assert len(ids) == 3
+def test_id_names_network_training_and_hardware():
+    other = dataclasses.replace(point("dropout"), hardware=Hardware(reuse_factor=2))  # trains alike, costs other
+    ids = {trial_id(each) for each in (point("dropout"), point("batchnorm"), point("dropout", seed=4), other)}
+    assert len(ids) == 4
     assert trial_id(point("dropout")) in ids
     assert all(found[:12] in {point(name).architecture.hash for name in ("dropout", "batchnorm")} for found in ids)
     assert {len(found) for found in ids} == {18}
@@ -214,7 +223,8 @@ def test_curves_and_cost_are_those_of_the_saved_network(tmp_path):
         low, high = found.signal_efficiency["low"], found.signal_efficiency["high"]
         assert 0 <= low <= smooth[1] <= high <= 1
         assert low < high
-        assert found.cost == cost(trained.firmware, trained.quantized_weights).to_json()
+        network = trained.firmware, trained.quantized_weights
+        assert found.cost == {**cost(*network).to_json(), **estimated_costs(*network, point(name).hardware)}
 
 
 @pytest.mark.slow
@@ -286,7 +296,7 @@ def test_the_loop_does_what_keras_fit_does(name, tmp_path):
     from fpgaml.builder import build_model
 
     each, dataset = point(name, batch_size=400, optimizer="sgd"), clouds()
-    found = train_trial(each, dataset, epochs=3, directory=tmp_path, targets=TARGETS)
+    found = train_trial(each, tmp_path, epochs=3, dataset=dataset)
     training, validation = dataset.part("train"), dataset.part("validation")
     model = build_model(each.architecture, seed=each.train.seed)
     model.compile(
@@ -322,7 +332,7 @@ def test_a_target_at_full_efficiency_and_an_incomplete_batch(tmp_path):
         clouds().part("validation"),
     )
     target = Target("background_efficiency", 0.7)
-    found = train_trial(each, clouds(), epochs=1, directory=place, targets=(target,))
+    found = train_trial(each, place, epochs=1, targets=(target,))
     scores, signal = load_trial(each, place).predict(validation.x)[:, 0], validation.y == 1
     passed = [
         metrics.choose_working_point(
@@ -355,10 +365,8 @@ test_trial.train("dropout", sys.argv[1], 1)
 used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))
 try:
-    test_trial.train_trial(
-        test_trial.point("wide", batch_size=10**6), test_trial.clouds(3 * 10**4), epochs=1,
-        directory=Path(sys.argv[1]) / "wide", targets=test_trial.TARGETS,
-    )
+    wide = test_trial.point("wide", batch_size=10**6)
+    test_trial.train_trial(wide, Path(sys.argv[1]) / "wide", epochs=1, dataset=test_trial.clouds(3 * 10**4))
 except ToolError as error:
     print(error)
 """

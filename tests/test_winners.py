@@ -16,7 +16,7 @@ from fpgaml.errors import StudyError
 from fpgaml.events import Events
 from fpgaml.metrics import choose_working_point
 from fpgaml.pipeline import convert_stage, csim_stage, report_stage, run
-from fpgaml.search import Evaluated
+from fpgaml.search_result import Evaluated
 from fpgaml.storage import read_json
 from fpgaml.study import Study
 from fpgaml.winners import train_winners
@@ -155,7 +155,7 @@ def test_any_trial_is_converted_by_its_id(capsys, finished, output):
     report = report_stage(output, trial=trial)
     assert report.directory == output / "reports" / trial
     assert report.summary["winner"]["trial"] == trial
-    assert f"this report is of trial `{trial}`" in report.markdown
+    assert f"This report is of trial `{trial}`" in report.markdown
     assert "](figures/pareto_front.png)" in report.markdown
     theirs = (finished / "output" / "report.md").read_text(encoding="utf-8")
     assert (output / "report.md").read_text(encoding="utf-8") == theirs  # that of the winner stays

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,19 +13,32 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture
-from fpgaml.backends import Backend
+from fpgaml.backends import Backend, _hls4ml_estimate, _vendor
+from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototype
 from fpgaml.builder import INPUT_QUANTIZER, ModelWeights
-from fpgaml.errors import AgreementError, ToolError
+from fpgaml.errors import AgreementError, ExactnessError, ToolError
+from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.layers import ArithmeticLayer, quantizer_node
+from fpgaml.synthesis import Resources, Synthesis
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 RUNNER = Path(__file__).with_name("csim_runner.cpp")
+BENCH = {
+    "Makefile": RUNNER.with_name("check.mk"),
+    "check/words.cpp": RUNNER.with_name("check_words.cpp"),
+    "check/files.sh": RUNNER.with_name("check_files.sh"),
+}
+"""What a project carries with it to check itself, by its place there."""
+
 COMPILER = "g++"
 FLAGS = ("-O3", "-std=c++17", "-w", "-fno-gnu-unique")
 
@@ -41,6 +55,8 @@ class Hls4mlBackend(Backend):
         What hls4ml calls it.
     """
 
+    synthesis_steps: ClassVar[tuple[str, ...]] = tuple(_vendor.STEPS)
+    estimates: ClassVar[tuple[str, ...]] = _hls4ml_estimate.ESTIMATES
     hls4ml_name: str
 
     def write(
@@ -50,12 +66,49 @@ class Hls4mlBackend(Backend):
         with _quiet_hls4ml() as output:
             graph = self.graph(directory, name, architecture, weights, hardware)
             effective = _check_effective(graph, architecture, weights, hardware)
+            _check_accumulators(graph, architecture, hardware)
             graph.write()
         for line in output.getvalue().splitlines():
             if "WARNING" in line:
                 raise AgreementError(f"hls4ml changed what it was asked for: {line.strip()}")
         (directory / "tb_data").mkdir(exist_ok=True)
+        _forget_place(directory / "hls4ml_config.yml")
+        self.check_files(
+            directory, name=name, architecture=architecture, weights=weights, hardware=hardware, effective=effective
+        )
         return effective
+
+    def check_files(
+        self,
+        project: Path,
+        *,
+        name: str,
+        architecture: Architecture,
+        weights: ModelWeights,
+        hardware: Hardware,
+        effective: Mapping[str, Any],
+    ) -> None:
+        """Read options, types and weights back from the files; see ``Backend.check_files``."""
+        check_files(
+            project, name=name, architecture=architecture, weights=weights, hardware=hardware, effective=effective
+        )
+
+    def bench_files(self) -> Mapping[str, Path]:
+        """A test bench for g++ alone, and the Makefile that builds it; see ``Backend.bench_files``."""
+        return BENCH
+
+    def output_format(self, effective: Mapping[str, Any]) -> FixedPoint:
+        """The type of the last layer; see ``Backend.output_format``."""
+        *_, last = effective.values()
+        return fixed_point(last["type"])
+
+    def prototype(self, project: Path, name: str) -> str:
+        """From the header; see ``Backend.prototype``."""
+        return read_prototype(project, name)
+
+    def estimate(self, architecture: Architecture, weights: ModelWeights, hardware: Hardware) -> Resources:
+        """Published rules, not fitted; see ``Backend.estimate``."""
+        return _hls4ml_estimate.estimate(architecture, weights, hardware)
 
     def graph(
         self, directory: Path, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
@@ -90,7 +143,7 @@ class Hls4mlBackend(Backend):
                 "Strategy": hardware.strategy.capitalize(),
                 "BitExact": None,
             },
-            "LayerName": {node["name"]: {"Trace": True} for node in nodes},
+            "LayerName": {node["name"]: {"Trace": True} for node in nodes} | _layer_options(architecture, hardware),
         }
         try:
             return ModelGraph.from_layer_list(config, nodes, [nodes[0]["name"]], [nodes[-1]["name"]])
@@ -157,6 +210,27 @@ class Hls4mlBackend(Backend):
             values[name] = np.frombuffer(content.read(8 * sizes[name]), dtype=np.float64)
         return values
 
+    def synthesize(
+        self,
+        project: Path,
+        *,
+        name: str,
+        hardware: Hardware,
+        steps: Sequence[str],
+        timeout_s: float | None,
+        progress: Progress | None = None,
+    ) -> Synthesis:
+        """Run AMD's tools; see ``Backend.synthesize``."""
+        return _vendor.synthesize(
+            project,
+            backend=self.hls4ml_name.lower(),
+            name=name,
+            hardware=hardware,
+            steps=steps,
+            timeout_s=timeout_s,
+            progress=progress,
+        )
+
 
 def hls_nodes(architecture: Architecture, weights: ModelWeights) -> list[dict[str, Any]]:
     """The nodes of an hls4ml graph, from the input on, each reading from the one before it."""
@@ -181,6 +255,7 @@ def _check_effective(
         effective[node.name] = {
             "class": node.class_name,
             "type": str(output.type.precision),
+            "typedef": output.type.name,
             "shape": list(output.shape),
         }
     wrong = []
@@ -188,9 +263,18 @@ def _check_effective(
         if not isinstance(step.layer, ArithmeticLayer):
             continue
         node = graph.graph[step.name]
-        asked = {"strategy": hardware.strategy, "reuse_factor": hardware.reuse_factor}
+        own = hardware.for_layer(step.name)
+        asked = {"strategy": own.strategy, "reuse_factor": own.reuse_factor}
         found = {key: node.get_attr(key) for key in asked}
-        effective[step.name] |= found
+        positions = step.layer.positions(step.input_shape)
+        if positions > 1:
+            asked["parallelization_factor"] = own.parallelization_factor
+            found["parallelization_factor"] = positions // node.get_attr("n_partitions")
+        effective[step.name] |= {
+            **found,
+            "accumulator": str(node.get_attr("accum_t").precision),
+            "weights": {role: [variable.name, str(variable.type.precision)] for role, variable in node.weights.items()},
+        }
         wrong += [f"{step.name}: {key} is {found[key]}, not {asked[key]}" for key in asked if found[key] != asked[key]]
         kernel = np.sort(np.asarray(node.weights["weight"].data, dtype=np.float64), axis=None)
         if not np.array_equal(kernel, np.sort(weights[step.name]["kernel"], axis=None)):
@@ -205,6 +289,44 @@ def _check_effective(
     if wrong:
         raise AgreementError("hls4ml does not do what it was asked for: " + "; ".join(wrong))
     return effective
+
+
+def _layer_options(architecture: Architecture, hardware: Hardware) -> dict[str, dict[str, Any]]:
+    """hls4ml's own options of each layer that multiplies; what stands for the model does not reach all of them."""
+    options = {}
+    for step in architecture.steps:
+        if isinstance(step.layer, ArithmeticLayer):
+            own = hardware.for_layer(step.name)
+            options[step.name] = {
+                "Trace": True,
+                "ReuseFactor": own.reuse_factor,
+                "Strategy": own.strategy.capitalize(),
+                "ParallelizationFactor": own.parallelization_factor,
+            }
+    return options
+
+
+def _check_accumulators(graph: Any, architecture: Architecture, hardware: Hardware) -> None:
+    """Raise ExactnessError where exact sums of the trained weights need more bits than an accumulator may have."""
+    wide = []
+    for step in architecture.steps:
+        allowed = hardware.for_layer(step.name).accumulator_bits
+        if allowed is None or not isinstance(step.layer, ArithmeticLayer):
+            continue
+        needed = int(graph.graph[step.name].get_attr("accum_t").precision.width)
+        if needed > allowed:
+            wide.append(f"{step.name} needs {needed} bits, and accumulator_bits allows {allowed}")
+    if wide:
+        raise ExactnessError(
+            f"exact sums do not fit the accumulators: {'; '.join(wide)}. Allow as many bits, or give the weights or "
+            "the activation before fewer"
+        )
+
+
+def _forget_place(config: Path) -> None:
+    """Take from hls4ml's own record where the project was written: it will be copied elsewhere."""
+    text = config.read_text(encoding="utf-8")
+    config.write_text(re.sub(r"^OutputDir: .*(\n +.*)*$", "OutputDir: .", text, flags=re.MULTILINE), encoding="utf-8")
 
 
 @contextlib.contextmanager

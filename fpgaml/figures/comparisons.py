@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fpgaml.comparison import LEVEL_APART, SeedMean
 from fpgaml.drawing import drawing
 from fpgaml.errors import DataError, did_you_mean
 from fpgaml.figures._looks import ABOVE, BACKGROUND, PLAIN, SIGNAL, arms
+from fpgaml.figures._rows import name_rows, rows_height
 from fpgaml.metrics import LEVEL, Estimate
 
 if TYPE_CHECKING:
@@ -57,10 +58,7 @@ def winners(
             style |= {"markersize": 15, "marker": "D", "markerfacecolor": "none", "markeredgewidth": 2.5}
             interval = mean.signal_efficiency
             drawn.errorbar(interval.value, -row, xerr=arms(interval), linewidth=3, linestyle="none", **style)
-        _name_rows(drawn, list(means))
-        drawn.margins(x=0.08)
-        drawn.set_xlabel(label)
-        drawn.legend(ncols=2, columnspacing=1, **ABOVE)
+        _finish(drawn, list(means), label)
     return drawn
 
 
@@ -91,13 +89,12 @@ def differences(
     """
     if not found:
         raise DataError("differences: there is nothing to draw")
-    apart = {text: not estimate.low <= 0 <= estimate.high for text, estimate in found.items()}
     kinds = {True: ("told apart", SIGNAL, "D"), False: ("cannot be told apart", BACKGROUND, "o")}
     with drawing(axes, size=(10.0, _height(found))) as drawn:
         drawn.axvline(0.0, color="black", linewidth=1.5, zorder=0.5)
         named = set()
-        for row, (text, estimate) in enumerate(found.items()):
-            name, colour, marker = kinds[apart[text]]
+        for row, estimate in enumerate(found.values()):
+            name, colour, marker = kinds[estimate.leaves_out(0.0)]
             style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 11, "linewidth": 3}
             drawn.errorbar(
                 estimate.value,
@@ -108,23 +105,20 @@ def differences(
                 **style,
             )
             named.add(name)
-        _name_rows(drawn, list(found))
-        drawn.margins(x=0.08)
-        drawn.set_xlabel(label)
-        drawn.legend(ncols=2, columnspacing=1, **ABOVE)
+        _finish(drawn, list(found), label)
     return drawn
 
 
 def _height(names: Iterable[str]) -> float:
     """Height of a figure in inches, with room for the legend above the frame."""
     lines = [1 + name.count("\n") for name in names]
-    return max(4.5, 2.8 + len(lines) * (0.3 + 0.3 * max(lines)))
+    return rows_height(len(lines), 0.3 + 0.3 * max(lines), around=2.8, least=4.5)
 
 
-def _name_rows(drawn: Axes, names: list[str]) -> None:
-    """Names on the vertical axis, the first at the top; not too many numbers below."""
+def _finish(drawn: Axes, names: Sequence[str], label: str) -> None:
+    """Name rows and horizontal axis, with not too many numbers; the legend."""
     drawn.locator_params(axis="x", nbins=5)
-    drawn.set_yticks([-row for row in range(len(names))], names, fontsize=19)
-    drawn.tick_params(axis="y", which="both", length=0)
-    drawn.yaxis.minorticks_off()
-    drawn.set_ylim(0.4 - len(names), 0.6)
+    name_rows(drawn, names)
+    drawn.margins(x=0.08)
+    drawn.set_xlabel(label)
+    drawn.legend(ncols=2, columnspacing=1, **ABOVE)

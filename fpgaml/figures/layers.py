@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fpgaml.drawing import drawing
 from fpgaml.errors import DataError
 from fpgaml.figures._looks import ABOVE, BACKGROUND, PLAIN
+from fpgaml.figures._rows import name_rows, rows_height
 from fpgaml.figures.scores import score_edges
 from fpgaml.word_use import WordUse
 
@@ -48,7 +49,7 @@ def weight_histograms(
             raise DataError(f"weight histograms: {name} has no weights")
     if not found:
         raise DataError("weight histograms: there is no layer to draw")
-    with drawing(axes, size=(10.0, _height(len(found), 0.9))) as drawn:
+    with drawing(axes, size=(10.0, rows_height(len(found) + 1, 0.9))) as drawn:
         for row, (name, values) in enumerate(found.items()):
             used = values[values != 0]
             if used.size:
@@ -60,8 +61,8 @@ def weight_histograms(
             zeros = f"{100 * np.mean(values == 0):.3g} % zero"
             _beside(drawn, [zeros], -row, widths=[125])
         drawn.axvline(0.0, color=PLAIN, linestyle=":", linewidth=1.5, zorder=0.5)
-        _rows(drawn, list(found))
-        drawn.set_ylim(0.35 - len(found), 1.0)
+        name_rows(drawn, list(found), below=0.35, above=1.0)
+        drawn.xaxis.minorticks_off()
         drawn.margins(x=0.04)
         drawn.set_xlabel(label)
     return drawn
@@ -90,7 +91,7 @@ def word_ranges(uses: Sequence[WordUse], *, axes: Axes | None = None) -> Axes:
 
     if not uses:
         raise DataError("word ranges: there is no number format to draw")
-    with drawing(axes, size=(13.0, _height(len(uses), 0.55))) as drawn:
+    with drawing(axes, size=(13.0, rows_height(len(uses) + 1, 0.55))) as drawn:
         for row, use in enumerate(uses):
             low, high = -use.fixed.fraction, use.fixed.integer - use.fixed.signed
             if use.largest:
@@ -103,8 +104,8 @@ def word_ranges(uses: Sequence[WordUse], *, axes: Axes | None = None) -> Axes:
             cells = (f"{use.width_used} of {use.fixed.width}", _percent(use.saturated), _percent(use.zeroed))
             _beside(drawn, cells, -row)
         _beside(drawn, ("bits", "saturated", "zeroed"), 0.85)
-        _rows(drawn, [use.name for use in uses])
-        drawn.set_ylim(0.4 - len(uses), 0.6)
+        name_rows(drawn, [use.name for use in uses])
+        drawn.xaxis.minorticks_off()
         lows = [-use.fixed.fraction for use in uses]
         highs = [use.fixed.integer - use.fixed.signed for use in uses]
         drawn.set_xlim(min(lows) - 0.5, max(highs) + 0.5)
@@ -113,19 +114,6 @@ def word_ranges(uses: Sequence[WordUse], *, axes: Axes | None = None) -> Axes:
         drawn.set_xlabel("Value of a bit")
         _word_legend(drawn)
     return drawn
-
-
-def _height(rows: int, each: float) -> float:
-    """Height of a figure in inches."""
-    return max(5.0, 2.0 + each * (rows + 1))
-
-
-def _rows(drawn: Axes, names: Sequence[str]) -> None:
-    """Names on the vertical axis, the first at the top."""
-    drawn.set_yticks([-row for row in range(len(names))], names, fontsize=19)
-    drawn.tick_params(axis="y", which="both", length=0)
-    drawn.yaxis.minorticks_off()
-    drawn.xaxis.minorticks_off()
 
 
 def _beside(drawn: Axes, cells: Sequence[str], row: float, *, widths: Sequence[float] = COLUMNS) -> None:

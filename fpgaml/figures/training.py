@@ -79,22 +79,23 @@ def training_curves(histories: Mapping[str, Mapping[str, Sequence[Any]]], *, axe
 
 def pareto_front(
     scores: Sequence[float],
-    ebops: Sequence[int],
+    costs: Sequence[float],
     *,
     winner: int | None = None,
     score_label: str = "Score on validation",
+    cost_label: str = "EBOPs",
     axes: Axes | None = None,
 ) -> Axes:
     """Scores of trials against what they cost, with the front of those that no other beats in both.
 
     Parameters
     ----------
-    scores, ebops : shape (n_trials,)
-        Of trials that were trained for as long. What is below the front is not worth its EBOPs.
+    scores, costs : shape (n_trials,)
+        Of trials that were trained for as long. What is below the front is not worth its cost.
     winner : int, optional
         Position of the trial to mark.
-    score_label : str
-        Of the vertical axis.
+    score_label, cost_label : str
+        Of the vertical and of the horizontal axis.
     axes : Axes, optional
         Where to draw; a new figure if there is none.
 
@@ -105,7 +106,7 @@ def pareto_front(
     """
     if not len(scores):
         raise DataError("pareto front: there is no trial to draw")
-    score, cost = np.asarray(scores, np.float64), np.asarray(ebops, np.float64)
+    score, cost = np.asarray(scores, np.float64), np.asarray(costs, np.float64)
     front = pareto.pareto_front(score, cost)
     with drawing(axes) as drawn:
         drawn.plot(cost, score, "o", color="0.6", markersize=8, label="trials", zorder=2)
@@ -120,7 +121,7 @@ def pareto_front(
         drawn.margins(x=0.08, y=0.08)
         bottom, top = drawn.get_ylim()
         drawn.set_ylim(bottom, top + 0.15 * (top - bottom))  # room for the legend above all points
-        drawn.set_xlabel("EBOPs")
+        drawn.set_xlabel(cost_label)
         drawn.set_ylabel(score_label)
         drawn.legend(loc="upper left", ncols=3, columnspacing=1, **FRAME)
     return drawn

@@ -93,7 +93,8 @@ def weights_chart(found: WeightHistogram) -> Spec:
     ]
     domain = [min(found.minimum, rows[0]["from"]), max(found.maximum, rows[-1]["to"])]
     layer = {
-        "mark": {"type": "rect", "color": "var(--float)"},
+        # with an outline, because bins narrower than a pixel would be pale
+        "mark": {"type": "rect", "color": "var(--float)", "stroke": "var(--float)", "strokeWidth": 0.8},
         "encoding": {
             "x": quantitative("from", title="Weight", scale={"domain": domain, "nice": False}),
             "x2": {"field": "to"},

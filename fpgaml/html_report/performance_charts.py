@@ -223,8 +223,8 @@ def _model_chart(
         },
         {
             "transform": firmware,
-            "mark": {"type": "point", "shape": "diamond", "size": 36, "strokeWidth": 1.2, "clip": True},
-            "encoding": place,
+            "mark": {"type": "point", "size": 36, "strokeWidth": 1.2, "clip": True},
+            "encoding": {**place, "shape": by_model("shape", models)},
         },
         hover(horizontal, vertical, tooltip),
     ]

@@ -13,7 +13,7 @@ from fpgaml.errors import OutputError
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.logbook import curve_stdev, volatility
 from fpgaml.runs import Run
-from fpgaml.tables import plain
+from fpgaml.tables import choice_text, cost_text
 
 CURVES = ("loss", "val_loss", "signal_efficiency", "signal_efficiency_smooth")
 """Columns of the curves, after the trial and the epoch."""
@@ -30,6 +30,9 @@ FIGURES = {
 }
 """Columns of the table of trials that hold numbers, and their headings."""
 
+PREDICTED = ("lut", "latency_ns")
+"""Costs that a backend may predict for every trial, and that then have columns of their own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRow:
@@ -42,7 +45,7 @@ class TrialRow:
     choices : mapping of name to str
         As people read them.
     figures : mapping of name to float or None
-        The columns of ``FIGURES``; None for what was not measured.
+        The columns of the table; None for what was not measured.
     compared : bool
         Whether it is one of those that were trained longest: only their scores compare.
     front, winner : bool
@@ -73,6 +76,10 @@ class SearchView:
         Ids, the cheapest first.
     winner : str
         An id; that of the best of the front where there is no winner yet.
+    cost : str
+        What the front is drawn against, such as "ebops".
+    columns : mapping of name to str
+        Figures of a trial, and their headings in the table.
     curves : str
         As CSV: ``trial,epoch`` and ``CURVES``, one line per trial and epoch.
     note : str
@@ -84,6 +91,8 @@ class SearchView:
     values: Mapping[str, tuple[str, ...]]
     front: tuple[str, ...]
     winner: str
+    cost: str
+    columns: Mapping[str, str]
     curves: str
     note: str = ""
 
@@ -97,12 +106,19 @@ def search_view(run: Run) -> SearchView | None:
     best = max(run.search["pareto_front"], key=lambda entry: entry["score"])["trial"]
     winner = run.winners["winner"]["search_trial"] if run.winners is not None else best
     events, note = _finished(run)
+    cost = run.search.get("front_cost", "ebops")
+    columns = FIGURES | {
+        name: cost_text(name)
+        for name in (*PREDICTED, cost)
+        if any(name in (event.get("cost") or {}) for event in events)
+        if name not in FIGURES
+    }
     ordered = sorted(events, key=lambda event: (-event["epochs"], -event["score"], event["trial"]))
     rows = tuple(
         TrialRow(
             trial=event["trial"],
             choices={name: choice_text(value) for name, value in event["choices"].items()},
-            figures=_figures(event),
+            figures=_figures(event, columns),
             compared=event["trial"] in compared,
             front=event["trial"] in front,
             winner=run.winners is not None and event["trial"] == winner,
@@ -115,17 +131,11 @@ def search_view(run: Run) -> SearchView | None:
         values=_values(ordered),
         front=front,
         winner=winner if any(row.trial == winner for row in rows) else rows[0].trial,
+        cost=cost,
+        columns=columns,
         curves=_curves(ordered),
         note=note,
     )
-
-
-def choice_text(value: Any) -> str:
-    """A value of a choice, short: bits as (8, 2), a layer as its kind with what belongs to it."""
-    if isinstance(value, Mapping):
-        rest = ", ".join(f"{key} {choice_text(item)}" for key, item in value.items() if key != "kind")
-        return " ".join(filter(None, (str(value.get("kind", "")), rest)))
-    return "none" if value is None else plain(value)
 
 
 def _finished(run: Run) -> tuple[list[Mapping[str, Any]], str]:
@@ -147,18 +157,16 @@ def _finished(run: Run) -> tuple[list[Mapping[str, Any]], str]:
     return list(longest.values()), ""
 
 
-def _figures(event: Mapping[str, Any]) -> dict[str, float | None]:
+def _figures(event: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, float | None]:
     curves, cost = event.get("curves") or {}, event.get("cost") or {}
     efficiency = (event.get("signal_efficiency") or {}).get("value")
     loss, val_loss = (_curve(curves, name) for name in ("loss", "val_loss"))
     apart = len(loss) == len(val_loss) > 1
-    found = {
+    found = {name: cost.get(name) for name in columns} | {
         "epochs": event["epochs"],
         "score": event["score"],
         "signal_efficiency": _last(curves, "signal_efficiency") if efficiency is None else efficiency,
         "accuracy": _last(curves, "val_accuracy"),
-        "ebops": cost.get("ebops"),
-        "parameters": cost.get("parameters"),
         "stdev": curve_stdev(loss, val_loss) if apart else None,
         "volatility": volatility(loss, val_loss) if apart else None,
     }

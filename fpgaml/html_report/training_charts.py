@@ -63,7 +63,7 @@ def training_chart(histories: Mapping[str, Mapping[str, Sequence[Any]]], *, quan
 
 
 def front_chart(view: SearchView) -> Spec:
-    """Score against EBOPs of the trials that were trained longest; the parameter ``chosen`` marks one of them."""
+    """Score against the cost of the trials that were trained longest; the parameter ``chosen`` marks one of them."""
     rows: Rows = [
         {
             "trial": row.trial,
@@ -73,19 +73,18 @@ def front_chart(view: SearchView) -> Spec:
             **{name: None if value is None else short(value) for name, value in row.figures.items()},
         }
         for row in view.trials
-        if row.compared and row.figures["ebops"]
+        if row.compared and row.figures[view.cost]
     ]
-    costs = [row["ebops"] for row in rows] or [1.0]
+    costs = [row[view.cost] for row in rows] or [1.0]
     domain = min(costs) / 1.15, max(costs) * 1.15
-    x = quantitative("ebops", **log_axis("EBOPs", domain))
+    x = quantitative(view.cost, **log_axis(view.columns[view.cost], domain))
     y = quantitative("score", title=f"Score on validation ({view.objective})", scale={"zero": False, "padding": 12})
     kinds = {"domain": ["trial", "Pareto front", "winner"]}
     tooltip = [
         tip("trial", "trial"),
         tip("choices", "choices"),
         tip("score", "score"),
-        tip("ebops", "EBOPs", ",.0f"),
-        tip("parameters", "parameters", ",.0f"),
+        *(tip(name, view.columns[name], ",.0f") for name in dict.fromkeys((view.cost, "ebops", "parameters"))),
     ]
     return chart(
         {"values": rows},

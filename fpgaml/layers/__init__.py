@@ -13,7 +13,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import pydantic
@@ -67,6 +67,16 @@ class Values:
         positive = math.ceil(math.log2(self.maximum * words + 1)) if self.maximum > 0 else 0
         negative = math.ceil(math.log2(-self.minimum * words)) if self.minimum < 0 else 0
         return max(positive, negative) + (self.minimum < 0)
+
+
+class Arithmetic(Protocol):
+    """What arrays of numpy, or of anything that behaves like them, cannot do exactly by themselves."""
+
+    def matmul(self, rows: Any, matrix: NDArray[np.float64]) -> Any:
+        """``rows`` times ``matrix``, shapes (n_rows, n_in) and (n_in, n_out), every sum exact."""
+
+    def quantize(self, values: Any, fixed: FixedPoint) -> Any:
+        """``values`` of any shape in the format ``fixed``."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,15 @@ class Layer(pydantic.BaseModel, abc.ABC):
         """The layer's nodes of an hls4ml graph, from its quantized ``weights``; none where no hardware is needed."""
         return []
 
+    def exact_outputs(self, values: Any, weights: Weights, arithmetic: Arithmetic) -> Any:
+        """What the layer hands on, from one event's ``values``, an array of the input shape, and quantized ``weights``.
+
+        The array may be numpy's or hold symbols of a circuit: only indexing, reshaping, ``np.concatenate``, ``np.max``,
+        ``np.sum``, sums with arrays and products with powers of two may be used, and ``arithmetic``. By default the
+        values are handed on.
+        """
+        return values
+
     def parameters(self, input_shape: Shape) -> int:
         """Number of trained numbers in the firmware."""
         return 0
@@ -178,6 +197,17 @@ class ArithmeticLayer(Layer):
     def fan_out(self, input_shape: Shape) -> int:
         """Output values that share one set of inputs: the columns of the weight matrix."""
 
+    def positions(self, input_shape: Shape) -> int:
+        """How often the matrix of weights is applied to one event."""
+        return 1
+
+    def uses(self, input_shape: Shape) -> NDArray[np.int64]:
+        """How often each weight meets an input in one event, in a shape that broadcasts to the kernel's.
+
+        A product with a zero of padding is none.
+        """
+        return np.array(1, dtype=np.int64)
+
     def parameters(self, input_shape: Shape) -> int:
         """Weights and biases."""
         return (self.fan_in(input_shape) + self.use_bias) * self.fan_out(input_shape)
@@ -200,7 +230,7 @@ class ArithmeticLayer(Layer):
 
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
         """A reuse factor that hls4ml would replace."""
-        if hardware.strategy != "resource":
+        if not hardware.through_hls4ml or hardware.strategy != "resource":
             return None
         valid = valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
         if hardware.reuse_factor in valid:
@@ -281,6 +311,10 @@ class QuantizerLayer(Layer):
         """A quantizer node."""
         return [quantizer_node(self.format)]
 
+    def exact_outputs(self, values: Any, weights: Weights, arithmetic: Arithmetic) -> Any:
+        """The values in the layer's format."""
+        return arithmetic.quantize(values, self.format)
+
 
 def quantizer_node(fixed: FixedPoint) -> HlsNode:
     """The node that quantizes to ``fixed``; its presence switches on hls4ml's derivation of exact types."""
@@ -310,11 +344,12 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
     The rule is that of hls4ml's dense layer: a factor divides the number of products, and is either a multiple of
     ``n_in`` or smaller and leaves whole columns of products.
     """
+    products = n_in * n_out
+    lower = [factor for factor in range(1, math.isqrt(products) + 1) if products % factor == 0]
     return [
         factor
-        for factor in range(1, n_in * n_out + 1)
-        if n_in * n_out % factor == 0
-        and (factor % n_in == 0 if factor >= n_in else math.ceil(n_in * n_out / factor) % n_out == 0)
+        for factor in sorted({*lower, *(products // factor for factor in lower)})
+        if (factor % n_in == 0 if factor >= n_in else (products // factor) % n_out == 0)
     ]
 
 

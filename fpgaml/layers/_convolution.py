@@ -6,8 +6,12 @@ import abc
 import math
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fpgaml.errors import StudyError
-from fpgaml.layers import ArithmeticLayer, HlsNode, Layer, Shape, Weights, require_rank
+from fpgaml.hardware import Hardware
+from fpgaml.layers import Arithmetic, ArithmeticLayer, HlsNode, Layer, Shape, Weights, require_rank
 
 Padding = Literal["valid", "same"]
 LAYOUT = {2: "(width, channels)", 3: "(height, width, channels)"}
@@ -50,6 +54,38 @@ def hls_window(
     return {"data_format": "channels_last", **geometry}
 
 
+def window_cells(
+    image: Shape, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding
+) -> NDArray[np.int64]:
+    """Which cells of an image, counted row by row, each window covers; -1 for a zero outside of it.
+
+    Shape (n_windows, n_cells), windows and cells row by row. Padding "same" puts the smaller half of the zeros before
+    the image, as TensorFlow does.
+    """
+    rank = len(image)
+    numbers = np.arange(math.prod(image)).reshape(image)
+    if padding == "same":
+        missing = [
+            max((math.ceil(n / stride) - 1) * stride + size - n, 0)
+            for n, stride, size in zip(image, strides, window, strict=True)
+        ]
+        numbers = np.pad(numbers, [(zeros // 2, zeros - zeros // 2) for zeros in missing], constant_values=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(numbers, window)
+    steps = tuple(slice(None, None, stride) for stride in strides)
+    cells = windows[steps + (slice(None),) * rank].reshape(-1, math.prod(window))
+    return np.asarray(cells, dtype=np.int64)
+
+
+def take_windows(values: Any, window: tuple[int, ...], strides: tuple[int, ...], padding: Padding) -> Any:
+    """The values in each window: from shape (…, channels) to (n_windows, n_cells, channels)."""
+    *image, channels = values.shape
+    cells = window_cells(tuple(image), window, strides, padding)
+    flat = values.reshape(-1, channels)
+    if (cells < 0).any():
+        flat = np.concatenate([flat, np.zeros((1, channels))])  # cell -1 is the last
+    return flat[cells]
+
+
 class Convolution(ArithmeticLayer):
     """Filters that slide over an image or along a sequence.
 
@@ -87,6 +123,32 @@ class Convolution(ArithmeticLayer):
         """Values in a window."""
         return math.prod(self.window) * input_shape[-1]
 
+    def positions(self, input_shape: Shape) -> int:
+        """Number of places at which the window stands."""
+        return math.prod(self.output_shape(input_shape)[:-1])
+
+    def uses(self, input_shape: Shape) -> NDArray[np.int64]:
+        """Places at which a cell of the window is inside the image."""
+        inside = window_cells(input_shape[:-1], self.window, self.step, self.padding) >= 0
+        return np.asarray(inside.sum(axis=0), dtype=np.int64).reshape(*self.window, 1, 1)
+
+    def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
+        """A parallelization factor that hls4ml would replace or overlook, or a reuse factor that it would replace."""
+        factor, positions = hardware.parallelization_factor, self.positions(input_shape)
+        if hardware.through_hls4ml and factor > 1:
+            if hardware.io_type == "io_stream":
+                return (
+                    f"parallelization_factor {factor} does nothing with io_type io_stream, which computes one position "
+                    "after the other. Allowed: 1, or io_type io_parallel"
+                )
+            if positions % factor:
+                allowed = ", ".join(str(divisor) for divisor in range(1, positions + 1) if positions % divisor == 0)
+                return (
+                    f"parallelization_factor {factor} does not divide its {positions} positions evenly. "
+                    f"Allowed: {allowed}"
+                )
+        return super().refusal(input_shape, hardware)
+
     def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """QKeras' layer, or Keras'."""
         import keras
@@ -107,3 +169,15 @@ class Convolution(ArithmeticLayer):
         geometry = hls_window(name, input_shape, self.output_shape(input_shape), self.window, self.step, self.padding)
         kernel, bias = weights["kernel"], weights.get("bias")
         return [{"class_name": self.keras_name, "weight_data": kernel, "bias_data": bias, **geometry}]
+
+    def exact_outputs(self, values: Any, weights: Weights, arithmetic: Arithmetic) -> Any:
+        """Every window in one row, times the filters in columns, plus biases."""
+        windows = take_windows(values, self.window, self.step, self.padding)
+        sums = self.exact_sums(windows, weights["kernel"], arithmetic)
+        if self.use_bias:
+            sums = sums + weights["bias"]
+        return sums.reshape(self.output_shape(values.shape))
+
+    def exact_sums(self, windows: Any, kernel: NDArray[np.float64], arithmetic: Arithmetic) -> Any:
+        """Sums without biases, shape (n_windows, output channels), of windows (n_windows, n_cells, channels)."""
+        return arithmetic.matmul(windows.reshape(len(windows), -1), kernel.reshape(-1, kernel.shape[-1]))

@@ -6,9 +6,11 @@ import abc
 import math
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from fpgaml.errors import ExactnessError
-from fpgaml.layers import HlsNode, Layer, Pair, Role, Shape, Size, Values, Weights, require_rank
-from fpgaml.layers._convolution import LAYOUT, hls_window, window_shape
+from fpgaml.layers import Arithmetic, HlsNode, Layer, Pair, Role, Shape, Size, Values, Weights, require_rank
+from fpgaml.layers._convolution import LAYOUT, hls_window, take_windows, window_shape
 
 
 class Pooling(Layer):
@@ -59,6 +61,16 @@ class Pooling(Layer):
         else:
             node["pool_height"] = node.pop("filt_height")
         return [{"class_name": f"{self.operation}Pooling{len(window)}D", **node}]
+
+    def exact_outputs(self, values: Any, weights: Weights, arithmetic: Arithmetic) -> Any:
+        """Largest value or mean of every window; the number of values of a mean is a power of two."""
+        window = self.window(values.shape)
+        windows = take_windows(values, window, self.stride(values.shape), "valid")
+        if self.operation == "Max":
+            pooled = np.max(windows, axis=1)
+        else:
+            pooled = np.sum(windows, axis=1) * (1 / math.prod(window))
+        return pooled.reshape(self.output_shape(values.shape))
 
 
 class WindowPooling1D(Pooling):

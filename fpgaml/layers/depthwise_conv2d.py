@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fpgaml.hardware import Hardware
-from fpgaml.layers import Example, HlsNode, Pair, Shape, Weights
+from fpgaml.layers import Arithmetic, Example, HlsNode, Pair, Shape, Weights
 from fpgaml.layers._convolution import Convolution
 
 
@@ -48,7 +51,7 @@ class DepthwiseConv2D(Convolution):
 
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
         """Resource strategy with parallel inputs crashes hls4ml's C simulation."""
-        if hardware.strategy == "resource" and hardware.io_type == "io_parallel":
+        if hardware.through_hls4ml and (hardware.strategy, hardware.io_type) == ("resource", "io_parallel"):
             return (
                 "strategy resource with io_type io_parallel crashes hls4ml's C simulation of depthwise convolutions. "
                 "Allowed: strategy latency, or io_type io_stream"
@@ -63,3 +66,9 @@ class DepthwiseConv2D(Convolution):
         """hls4ml's depthwise convolution."""
         (node,) = super().hls_nodes(name, input_shape, weights)
         return [{**node, "depthwise_data": weights["kernel"], "depth_multiplier": 1}]
+
+    def exact_sums(self, windows: Any, kernel: NDArray[np.float64], arithmetic: Arithmetic) -> Any:
+        """One matrix of one column for every channel."""
+        columns = kernel.reshape(-1, windows.shape[-1])
+        sums = [arithmetic.matmul(windows[:, :, c], columns[:, c : c + 1]) for c in range(windows.shape[-1])]
+        return np.concatenate(sums, axis=1)

@@ -41,7 +41,7 @@ class TaskOptions(pydantic.BaseModel):
 
 
 class Task(abc.ABC):
-    """One problem. A task has no state: it is a name, its options, and three functions of them."""
+    """One problem. A task has no state: it is a name, its options, and functions of them."""
 
     name: ClassVar[str]
     options: ClassVar[type[TaskOptions]]
@@ -55,6 +55,12 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def targets(options: Any) -> tuple[Target, ...]:
         """The working points that judge a model on this task, the headline first."""
+
+    @staticmethod
+    def n_training(options: Any) -> int | None:
+        """How many training events there will be, where the options decide that; None where only the data know."""
+        del options
+        return None
 
     @staticmethod
     @abc.abstractmethod

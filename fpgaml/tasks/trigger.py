@@ -129,6 +129,11 @@ class Trigger(Task):
         return tuple(Target(kind="rate_khz", value=rate) for rate in options.rates_khz)
 
     @staticmethod
+    def n_training(options: TriggerOptions) -> int:
+        """Signal and background crossings."""
+        return options.n_signal + options.n_background
+
+    @staticmethod
     def load(options: TriggerOptions, *, progress: Progress | None = None) -> Dataset:
         """Generate collisions, or find them in the cache, and mix crossings.
 
