@@ -33,8 +33,8 @@ from scipy import stats
 from fpgaml.dataset import Dataset
 from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.evaluation import Events, Scores, evaluate
-from fpgaml.journal import Journal
-from fpgaml.search import JOURNAL, search
+from fpgaml.journal import JOURNAL, Journal
+from fpgaml.search import search
 from fpgaml.study import Study
 from fpgaml.trial import load_trial, score
 

@@ -20,8 +20,9 @@ from fpgaml.architecture import InputFormat
 from fpgaml.cost import Cost
 from fpgaml.hardware import Hardware, backend_names
 from fpgaml.layers import Example, Layer, layer_class, layer_kinds
-from fpgaml.search_options import COSTS, OPERATORS, SearchOptions
+from fpgaml.search_options import COSTS, ESTIMATES, OPERATORS, SearchOptions
 from fpgaml.study import CHOSEN, REQUIRED, SECTIONS
+from fpgaml.synthesis import Resources
 from fpgaml.tables import table
 from fpgaml.tasks import get_task, task_names
 from fpgaml.train_options import TrainOptions
@@ -76,11 +77,17 @@ hardware."""
 COST_TEXT = (
     "A limit is a cost, one of {operators}, and a number, such as `ebops <= 20000`. Costs are counts for one event:"
 )
+ESTIMATE_TEXT = (
+    "Or it is about what the study's backend predicts before anything is synthesized, as in `dsp == 0` or "
+    "`latency_ns <= 100`. How, how well, and with what margin a limit is applied: [costs.md](costs.md). A limit on "
+    "what the backend does not predict is refused before the search starts."
+)
 
 
 def reference() -> str:
     """All of the file."""
-    costs = _meanings(Cost)
+    costs, estimates = _meanings(Cost), _meanings(Resources)
+    estimates["latency_ns"] = ("number", "`latency_cycles` times the clock period, in ns.")
     parts = [
         TOP,
         table(["section", "required", "what it holds"], _sections()),
@@ -92,6 +99,8 @@ def reference() -> str:
         *_model("`search`", SearchOptions),
         COST_TEXT.format(operators=_listed(OPERATORS)),
         table(["cost", "meaning"], ([f"`{name}`", costs[name][1]] for name in COSTS)),
+        ESTIMATE_TEXT,
+        table(["prediction", "meaning"], ([f"`{name}`", estimates[name][1]] for name in ESTIMATES)),
         *_model("`hardware`", Hardware),
         table(["backend", "what it writes"], ([f"`{name}`", _backend_text(name)] for name in backend_names())),
         *(part for name in task_names() for part in _task(name)),
@@ -138,6 +147,10 @@ def _model(title: str, model: type[pydantic.BaseModel], prose: list[str] | None 
             inner = schema["$defs"][_inner(field)]
             text = inner.get("description", "").split("\n\n")[0]
             parts += [f"{'#' * (level + 1)} `{name}`", text, *_table(inner, {})]
+        elif "$ref" in field.get("additionalProperties", {}):  # named things that have some of the same keys
+            inner = schema["$defs"][_inner(field["additionalProperties"])]
+            text = inner.get("description", "").split("\n\n")[0]
+            parts += [f"{'#' * (level + 1)} `{name}`", text, *_table(inner, _meanings(model))]
     return parts
 
 
@@ -156,6 +169,8 @@ def _type(field: Mapping[str, Any], *, single: bool = False) -> str:
     """A type of JSON schema in words; ``single``: one item may stand without its list."""
     if "$ref" in field:
         return "mapping, below"
+    if "additionalProperties" in field:
+        return "mapping of names to options, below"
     if "anyOf" in field:
         return " or ".join(
             dict.fromkeys(_type(item, single=single) for item in field["anyOf"] if item != {"type": "null"})
