@@ -300,7 +300,7 @@ def _layer_options(architecture: Architecture, hardware: Hardware) -> dict[str, 
             options[step.name] = {
                 "Trace": True,
                 "ReuseFactor": own.reuse_factor,
-                "Strategy": own.strategy.capitalize(),
+                "Strategy": own.strategy,
                 "ParallelizationFactor": own.parallelization_factor,
             }
     return options
