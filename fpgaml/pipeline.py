@@ -266,6 +266,11 @@ def check_agreement(found: Mapping[str, Any], output: Path) -> None:
             f"in test event {first['event']}, where layer {first['layer']} is the first that differs, by "
             f"{first['lsb']:g} LSB. Has the project been changed since its conversion?"
         )
+    if found.get("interpreter_mismatches"):
+        raise AgreementError(
+            f"{output}: the RTL simulation and the model agree, but the interpreter of the circuit differs in "
+            f"{found['interpreter_mismatches']} of {found['words']} words. Has model/ in the project been changed?"
+        )
 
 
 def _check_searches(study: Study) -> None:

@@ -17,7 +17,8 @@ import yaml
 from small_study import STUDY, fpgaml, snapshot, without_compiler, write_study
 
 from fpgaml.cli import main
-from fpgaml.pipeline import describe_dataset
+from fpgaml.errors import AgreementError
+from fpgaml.pipeline import check_agreement, describe_dataset
 from fpgaml.study import Study
 
 REPORT = ("report.html", "report.md", "summary.json", "figures/")
@@ -315,3 +316,11 @@ def test_interruptions_in_every_stage_leave_nothing_half_and_finished_stages_are
     assert not [name for name in found if name.startswith(".") or "/." in name]
     assert json_only((output / "summary.json").read_text(encoding="utf-8"))["csim"]["mismatches"] == 0
     assert Path(output / "report.md").exists()
+
+
+def test_an_interpreter_that_differs_is_no_agreement(tmp_path):
+    found = {"events": 10, "words": 10, "mismatches": 0, "first_difference": None}
+    check_agreement(found, tmp_path)
+    check_agreement({**found, "interpreter_mismatches": 0}, tmp_path)
+    with pytest.raises(AgreementError, match=r"interpreter of the circuit differs in 3 of 10 words"):
+        check_agreement({**found, "interpreter_mismatches": 3}, tmp_path)
