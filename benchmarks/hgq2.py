@@ -142,7 +142,7 @@ def our_network(
     from fpgaml.backends._rtl_trace import trace_network
 
     trained = trained_member(study, dataset, trial, options, place)
-    logic, _ = trace_network(trained.firmware, trained.quantized_weights)
+    logic = trace_network(trained.firmware, trained.quantized_weights).network()
     logic.save(place / "logic.json")
     return {
         "network": trial["trial"],

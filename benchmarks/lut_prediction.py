@@ -225,7 +225,7 @@ def netlists(directory: Path) -> None:
     found = {}
     for folder in sorted((directory / "networks").iterdir()):
         model = TrainedModel.load(folder)
-        circuit, _ = trace_network(model.firmware, model.quantized_weights)
+        circuit = trace_network(model.firmware, model.quantized_weights).network()
         found[folder.name] = circuit
     (directory / "netlists").mkdir(exist_ok=True)
     for name, circuit in sorted(found.items(), key=lambda item: float(item[1].cost)):
@@ -244,7 +244,7 @@ def read_netlists(directory: Path) -> list[Netlist]:
     found = []
     for place in sorted((directory / "netlists").glob("*.json")):
         model = TrainedModel.load(directory / "networks" / place.stem)
-        circuit, _ = trace_network(model.firmware, model.quantized_weights)
+        circuit = trace_network(model.firmware, model.quantized_weights).network()
         kernels = [by_name["kernel"].ravel() for by_name in model.quantized_weights.values()]
         hardware = Hardware(clock_period_ns=CLOCK_PERIOD_NS)
         found.append(

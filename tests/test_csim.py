@@ -12,7 +12,7 @@ import pytest
 from networks import inputs_for, network, random_model
 
 from fpgaml import csim as csim_module
-from fpgaml.backends import _hls4ml, get_backend
+from fpgaml.backends import _compiler, get_backend
 from fpgaml.convert import HLSProject, convert
 from fpgaml.csim import compare, csim
 from fpgaml.errors import DataError, OutputError, StudyError, ToolError
@@ -125,7 +125,7 @@ def test_sources_that_do_not_compile_are_an_error(project):
 
 
 def test_a_missing_compiler_is_an_error(project, monkeypatch):
-    monkeypatch.setattr(_hls4ml, "COMPILER", "g++-that-is-not-there")
+    monkeypatch.setattr(_compiler, "COMPILER", "g++-that-is-not-there")
     with pytest.raises(ToolError, match="Install a C"):
         csim(project, inputs_for(ARCHITECTURE, 10, seed=8))
 

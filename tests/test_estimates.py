@@ -138,7 +138,7 @@ def test_latency_and_registers_of_a_circuit_are_those_of_its_verilog(tmp_path, c
     model = random_model(network((4,), dense), 1)
     hardware = Hardware(backend="rtl", clock_period_ns=clock_period_ns)
     found = get_backend("rtl").estimate(model.firmware, model.quantized_weights, hardware)
-    circuit, _ = trace_network(model.firmware, model.quantized_weights)
+    circuit = trace_network(model.firmware, model.quantized_weights).network()
     written = write_verilog(circuit, tmp_path, "net", clock_period_ns=clock_period_ns)
     assert found.latency_cycles == written.latency_cycles
     assert found.ff == written.register_bits  # all inputs are used: da4ml counts unused ones too
@@ -237,7 +237,7 @@ def test_winners_of_a_search_with_a_limit_on_look_up_tables_keep_it_once_synthes
     won = train_winners(study, found.winners(1), study.dataset(), tmp_path / "search", workers=1).winner.best
     assert won.cost["lut"] < won.cost["lut_at_most"] <= bound
     model, hardware = TrainedModel.load(won.directory), study.point(found.winners(1)[0].choices).hardware
-    circuit, _ = trace_network(model.firmware, model.quantized_weights)
+    circuit = trace_network(model.firmware, model.quantized_weights).network()
     (tmp_path / "verilog").mkdir()
     write_verilog(circuit, tmp_path / "verilog", "net", clock_period_ns=hardware.clock_period_ns)
     made = synthesize_verilog(tmp_path / "verilog", "net", family=family_of(hardware.part))

@@ -18,7 +18,7 @@ pytest.importorskip("da4ml")
 from da4ml.trace import FixedVariable, comb_trace
 
 from fpgaml.architecture import InputFormat
-from fpgaml.backends import _rtl_netlist, _rtl_simulation, get_backend
+from fpgaml.backends import _compiler, _rtl_netlist, _rtl_simulation, get_backend
 from fpgaml.backends._rtl_arithmetic import UNITS, quantize
 from fpgaml.backends._rtl_trace import trace_network
 from fpgaml.backends._rtl_verilog import Verilog, adders_per_stage
@@ -116,7 +116,7 @@ def test_sums_beyond_24_bits_are_exact():
         InputFormat(bits=(24, 8)),
     )
     trained = random_model(wide, seed=5)
-    circuit, _ = trace_network(trained.firmware, trained.quantized_weights)
+    circuit = trace_network(trained.firmware, trained.quantized_weights).network()
     x = inputs_for(wide, 2000, seed=6)
     found = circuit.predict(wide.input_format.format.quantize(x), n_threads=1)
     np.testing.assert_array_equal(found, trained.predict(x))
@@ -186,7 +186,7 @@ def test_verilog_that_was_edited_is_found_by_both_comparisons(project):
 
 def test_a_shorter_clock_period_makes_more_stages(tmp_path: Path):
     trained = random_model(SMALL, seed=1)
-    circuit, _ = trace_network(trained.firmware, trained.quantized_weights)
+    circuit = trace_network(trained.firmware, trained.quantized_weights).network()
     stages = {}
     for period in (1.0, 2.5, 100.0):
         directory = tmp_path / str(period)
@@ -275,7 +275,7 @@ def test_a_missing_package_is_named_with_what_installs_it(package, module, call,
 
 
 def test_a_missing_compiler_is_named(monkeypatch):
-    monkeypatch.setattr(_rtl_simulation, "COMPILER", "g++-that-is-not-there")
+    monkeypatch.setattr(_compiler, "COMPILER", "g++-that-is-not-there")
     with pytest.raises(ToolError, match="apt install g"):
         BACKEND.simulation_version()
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _hls4ml_estimate, _vendor
+from fpgaml.backends._compiler import COMPILER, compiler_version
 from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototype
 from fpgaml.builder import INPUT_QUANTIZER, ModelWeights
 from fpgaml.errors import AgreementError, ExactnessError, ToolError
@@ -39,7 +40,6 @@ BENCH = {
 }
 """What a project carries with it to check itself, by its place there."""
 
-COMPILER = "g++"
 FLAGS = ("-O3", "-std=c++17", "-w", "-fno-gnu-unique")
 
 _log = logging.getLogger(__name__)
@@ -157,17 +157,7 @@ class Hls4mlBackend(Backend):
 
     def simulation_version(self) -> str:
         """The compiler's own version, the flags, and the runner's text."""
-        if shutil.which(COMPILER) is None:
-            raise ToolError(
-                f"csim needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt install g++) "
-                "and run the same command again: everything up to here is kept"
-            )
-        asked = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=False)
-        if asked.returncode:
-            raise ToolError(
-                f"{COMPILER} --version fails: {_first_errors(asked.stderr)}. Mend the compiler's installation"
-            )
-        return "\n".join([asked.stdout, *FLAGS, RUNNER.read_text(encoding="utf-8")])
+        return "\n".join([compiler_version("csim"), *FLAGS, RUNNER.read_text(encoding="utf-8")])
 
     def build_simulation(self, project: Path, name: str, build: Path) -> None:
         """Compile hls4ml's sources and the runner as one translation unit: their headers take most of the time."""

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fpgaml.architecture import Architecture
-from fpgaml.backends._rtl_verilog import adders_per_stage
+from fpgaml.backends._rtl_verilog import adders_in_stages, pipeline_stages
 from fpgaml.builder import ModelWeights
 from fpgaml.hardware import Hardware
 from fpgaml.synthesis import Resources
@@ -84,9 +84,8 @@ def estimate(architecture: Architecture, weights: ModelWeights, hardware: Hardwa
     """What a folded network with these quantized weights will cost as Verilog of its own."""
     from fpgaml.backends._rtl_trace import trace_network
 
-    circuit, _ = trace_network(architecture, weights)
-    depth = max(circuit.latency[1], 1)
-    stages = math.ceil(depth / adders_per_stage(hardware.clock_period_ns))
+    circuit = trace_network(architecture, weights).network()
+    stages = pipeline_stages(circuit, hardware.clock_period_ns)
     return Resources(
         origin=ORIGIN,
         lut=round(sum(LUTS[kind] * bits for kind, bits in circuit_bits(circuit).items())),
@@ -104,7 +103,7 @@ def register_bits(circuit: Any, stages: int) -> int:
 
     Inputs are registered first, outputs last; numbers that no output needs have no registers.
     """
-    adders = math.ceil(max(circuit.latency[1], 1) / stages)
+    adders = adders_in_stages(circuit, stages)
     made = [max(0, math.floor(op.latency / (adders + 1e-9))) for op in circuit.ops]
     needed: dict[int, int] = dict.fromkeys(circuit.out_idxs, stages)
     for position in range(len(circuit.ops) - 1, -1, -1):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -13,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fpgaml.backends._compiler import COMPILER, compiler_version
 from fpgaml.backends._rtl_process import INSTALL, ToolMissingError, run_tool
 from fpgaml.backends._rtl_verilog import Port, Verilog
 from fpgaml.errors import OutputError, ToolError
 from fpgaml.storage import atomic_path, cache_directory
 
 RUNNER = Path(__file__).with_name("rtl_runner.cpp")
-COMPILER = "g++"
 FLAGS = ("-O1", "-std=c++17", "-w")
 VERILATOR_FLAGS = ("--cc", "--prefix", "Vcircuit", "--no-timing", "-Wno-lint", "-Wno-fatal", "--output-split", "20000")
 SIMULATION = "simulation"
@@ -49,12 +48,7 @@ def simulation_version() -> str:
     """
     require_da4ml()
     verilator_root()
-    if shutil.which(COMPILER) is None:
-        raise ToolMissingError(
-            f"simulating Verilog needs {COMPILER}, which is not on the PATH. Install a C++ compiler (Debian: apt "
-            "install g++) and run the same command again: everything up to here is kept"
-        )
-    compiler = subprocess.run([COMPILER, "--version"], capture_output=True, text=True, check=False).stdout
+    compiler = compiler_version("simulating Verilog")
     runner = RUNNER.read_text(encoding="utf-8")
     return "\n".join([version("verilator"), compiler, *FLAGS, *VERILATOR_FLAGS, runner])
 

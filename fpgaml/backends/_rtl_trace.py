@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,40 @@ from fpgaml.architecture import Architecture
 from fpgaml.builder import ModelWeights
 
 
-def trace_network(architecture: Architecture, weights: ModelWeights) -> tuple[Any, Any]:
-    """The network's circuit, and one whose outputs are those of all layers, one after the other.
+@dataclass(frozen=True, eq=False)
+class TracedNetwork:
+    """What every layer of a network makes of one event in the words of the input format, as da4ml's symbols.
 
-    ``architecture`` is folded, ``weights`` are quantized; the input of both is one event in the words of the input
-    format.
+    Parameters
+    ----------
+    inputs : da4ml's array
+        The event.
+    outputs : sequence of da4ml's arrays
+        Of each layer.
     """
-    from da4ml.trace import FixedVariableArray, comb_trace
+
+    inputs: Any
+    outputs: Sequence[Any]
+
+    def network(self) -> Any:
+        """The network's circuit."""
+        return self._circuit(self.outputs[-1])
+
+    def layers(self) -> Any:
+        """A circuit whose outputs are those of all layers, one after the other."""
+        return self._circuit(np.concatenate([values.reshape(-1) for values in self.outputs]))
+
+    def _circuit(self, outputs: Any) -> Any:
+        from da4ml.trace import comb_trace
+
+        circuit = comb_trace(self.inputs, outputs, keep_dead_inputs=True)
+        assert circuit.shape == (math.prod(self.inputs.shape), math.prod(outputs.shape))
+        return circuit
+
+
+def trace_network(architecture: Architecture, weights: ModelWeights) -> TracedNetwork:
+    """Trace a folded network with quantized weights."""
+    from da4ml.trace import FixedVariableArray
 
     from fpgaml.backends._rtl_arithmetic import UNITS, CircuitArithmetic
 
@@ -27,11 +56,8 @@ def trace_network(architecture: Architecture, weights: ModelWeights) -> tuple[An
         np.full(shape, fixed.minimum), np.full(shape, fixed.maximum), np.full(shape, fixed.step), hwconf=UNITS
     )
     arithmetic = CircuitArithmetic()
-    values, handed_on = inputs, []
+    values, outputs = inputs, []
     for step in architecture.steps:
         values = step.layer.exact_outputs(values, weights.get(step.name, {}), arithmetic)
-        handed_on.append(values.reshape(-1))
-    network = comb_trace(inputs, values, keep_dead_inputs=True)
-    layers = comb_trace(inputs, np.concatenate(handed_on), keep_dead_inputs=True)
-    assert network.shape == (math.prod(shape), math.prod(architecture.output_shape))
-    return network, layers
+        outputs.append(values)
+    return TracedNetwork(inputs, outputs)

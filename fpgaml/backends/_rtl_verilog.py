@@ -94,6 +94,21 @@ def adders_per_stage(clock_period_ns: float) -> int:
     return max(1, math.floor(clock_period_ns / ADDER_NS + 1e-9))
 
 
+def pipeline_stages(logic: Any, clock_period_ns: float) -> int:
+    """How many stages a circuit is cut into at a clock period."""
+    return math.ceil(_depth(logic) / adders_per_stage(clock_period_ns))
+
+
+def adders_in_stages(logic: Any, stages: int) -> int:
+    """As few adders a stage as that number of stages allows."""
+    return math.ceil(_depth(logic) / stages)
+
+
+def _depth(logic: Any) -> float:
+    """Adders, one after the other."""
+    return max(float(logic.latency[1]), 1.0)
+
+
 def write_verilog(logic: Any, directory: Path, name: str, *, clock_period_ns: float) -> Verilog:
     """Write the Verilog of a circuit, cut into pipeline stages, into an existing directory.
 
@@ -112,11 +127,9 @@ def write_verilog(logic: Any, directory: Path, name: str, *, clock_period_ns: fl
     from da4ml.codegen.rtl.verilog.comb import table_mem_gen
     from da4ml.trace import to_pipeline
 
-    allowed = adders_per_stage(clock_period_ns)
-    depth = max(logic.latency[1], 1)
-    stages = math.ceil(depth / allowed)
-    # As few adders a stage as the same number of stages allows; da4ml's own retiming would count logic as adders.
-    pipeline = to_pipeline(logic, math.ceil(depth / stages), retiming=False, verbose=False)
+    stages = pipeline_stages(logic, clock_period_ns)
+    # da4ml's own retiming would count logic as adders.
+    pipeline = to_pipeline(logic, adders_in_stages(logic, stages), retiming=False, verbose=False)
     sources = Path(directory) / "src"
     sources.mkdir(parents=True, exist_ok=True)
     texts = {f"{module}.v": text for module, text in package.pipeline_logic_gen(pipeline, name).items()}

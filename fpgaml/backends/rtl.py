@@ -55,11 +55,12 @@ class RtlBackend(Backend):
         simulation.require_da4ml()
         check_options(hardware)
         check_size(architecture)
-        network, layers = trace_network(architecture, weights)
+        traced = trace_network(architecture, weights)
+        network = traced.network()
         (directory / "model").mkdir(parents=True)
         verilog = write_verilog(network, directory, name + SUFFIX, clock_period_ns=hardware.clock_period_ns)
         np.save(directory / NETWORK, network.to_binary())
-        np.save(directory / LAYERS, layers.to_binary())
+        np.save(directory / LAYERS, traced.layers().to_binary())
         write_json(
             directory / NUMBERS,
             {
