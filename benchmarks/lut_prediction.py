@@ -164,13 +164,13 @@ def train_shape(directory: Path, of_shape: list[tuple[str, Architecture]], event
     """Networks of one shape, from the weights of one float network."""
     options = TrainOptions(batch_size=512, learning_rate=0.005)
     graph = TrainingGraph(of_shape[0][1], options, events, quantized=False)
-    graph.start(of_shape[0][1], options.seed)
+    graph.start(of_shape[0][1], options)
     run_epochs(graph, options, FLOAT_EPOCHS)
     weights = graph.weights()
     quantized = TrainingGraph(of_shape[0][1], options, events)
     for name, network in of_shape:
         started = time.perf_counter()
-        quantized.start(network, options.seed, weights)
+        quantized.start(network, options, weights)
         curves = run_epochs(quantized, options, EPOCHS)
         folder = directory / "networks" / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -178,8 +178,8 @@ def train(
     """Train the quantized network.
 
     Batch normalisation is trained as such, folded, and the folded and quantized network fine-tuned. Of each phase the
-    weights kept are those of the epoch with the lowest validation loss. The same seed on the same machine gives the
-    same weights.
+    weights kept are those of the epoch with the lowest validation loss, EBOPs included where they are in the loss. The
+    same seed on the same machine gives the same weights.
 
     Parameters
     ----------
@@ -203,17 +203,17 @@ def train(
     weights: ModelWeights | None = None
     if options.float_epochs:
         graph = TrainingGraph(architecture, options, events, quantized=False)
-        graph.start(architecture, options.seed)
+        graph.start(architecture, options)
         weights, history = _fit(graph, options, options.float_epochs, "QKeras", "float", progress)
         parts.append(history)
     graph = TrainingGraph(architecture, options, events)
-    graph.start(architecture, options.seed, weights)
+    graph.start(architecture, options, weights)
     weights, history = _fit(graph, options, options.epochs, "QKeras", "train", progress)
     parts.append(history)
     if architecture.batch_normalized:
         folded = architecture.folded()
         graph = TrainingGraph(folded, options, events)
-        graph.start(folded, options.seed, fold(architecture, weights))
+        graph.start(folded, options, fold(architecture, weights))
         weights, history = _fit(graph, options, options.fine_tune_epochs, "QKeras", "fine_tune", progress)
         parts.append(history)
     joined = {name: [value for part in parts for value in part[name]] for name in parts[0]}
@@ -226,7 +226,7 @@ def train_float_twin(
     """Train the network without quantizers; parameters and errors are those of ``train``."""
     started = time.perf_counter()
     graph = TrainingGraph(architecture, options, TrainingEvents.of(dataset), quantized=False)
-    graph.start(architecture, options.seed)
+    graph.start(architecture, options)
     epochs = options.float_epochs + options.epochs  # as many as the quantized network has
     weights, history = _fit(graph, options, epochs, "float twin", "train", progress)
     return FloatTwin(architecture, weights, history, options.seed, time.perf_counter() - started)
@@ -251,8 +251,9 @@ def _fit(
         _log.info("%s: epoch %d of %d, val_loss %.4f", name, epoch, epochs, found["val_loss"])
         if progress and shown is not None:
             progress.advance(shown)
-        if found["val_loss"] < best[0]:
-            best = found["val_loss"], epoch, graph.weights()
+        minimised = found["val_loss"] + graph.ebops_term()
+        if minimised < best[0]:
+            best = minimised, epoch, graph.weights()
         elif epoch - best[1] >= options.patience:
             break
     if progress and shown is not None:

@@ -29,6 +29,9 @@ class TrainOptions(pydantic.BaseModel):
     float_epochs : int
         Before all others, so many epochs as a float network; the quantized one begins with its weights. A search does
         this once for all networks that differ in widths only.
+    ebops_weight : float
+        How much an effective bit operation adds to the loss of quantized epochs, such as 1e-5: the larger, the more
+        weights become zero. See ``fpgaml.ebops_loss``.
     seed : int
         For initial weights, dropout and the order of events.
     """
@@ -43,4 +46,5 @@ class TrainOptions(pydantic.BaseModel):
     patience: Annotated[int, pydantic.Field(ge=1)] = 10
     fine_tune_epochs: Annotated[int, pydantic.Field(ge=1)] = 5
     float_epochs: Annotated[int, pydantic.Field(ge=0)] = 0
+    ebops_weight: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
     seed: Annotated[int, pydantic.Field(ge=0)] = 1

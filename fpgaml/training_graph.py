@@ -25,6 +25,7 @@ from fpgaml.builder import (
     set_model_weights,
 )
 from fpgaml.dataset import Dataset
+from fpgaml.ebops_loss import EbopsLoss
 from fpgaml.errors import DivergedError
 from fpgaml.train_options import TrainOptions
 
@@ -85,7 +86,7 @@ class TrainingGraph:
     architecture : Architecture
         Any network of the shape.
     options : TrainOptions
-        Optimizer and batch size count.
+        Optimizer, batch size, and whether EBOPs are in the loss.
     events : TrainingEvents
         What it is trained with.
     quantized : bool
@@ -113,26 +114,37 @@ class TrainingGraph:
         )
         self.optimizer.build(self.model.trainable_variables)
         self._fresh = [np.array(variable) for variable in self.optimizer.variables]
+        self._ebops = EbopsLoss(architecture, self.model) if quantized and options.ebops_weight else None
         self._train, self._score = self._trace_training(), self._trace_scores()
 
     @staticmethod
     def key(architecture: Architecture, options: TrainOptions, *, quantized: bool = True) -> tuple[Any, ...]:
         """What networks must have in common to share a graph."""
-        return architecture.shape_hash, options.optimizer, options.batch_size, quantized
+        return (
+            architecture.shape_hash,
+            options.optimizer,
+            options.batch_size,
+            quantized and bool(options.ebops_weight),
+            quantized,
+        )
 
     @property
     def variables(self) -> list[Any]:
         """Everything that an epoch changes: weights, moving statistics, seeds of dropout, the optimizer's variables."""
         return [*self.model.variables, *self.optimizer.variables]
 
-    def start(self, architecture: Architecture, seed: int, weights: ModelWeights | None = None) -> None:
-        """Begin with a network: its widths, its initial weights, or ``weights``, and a fresh optimizer."""
+    def start(self, architecture: Architecture, options: TrainOptions, weights: ModelWeights | None = None) -> None:
+        """Begin with a network: its widths, its initial weights, or ``weights``, and a fresh optimizer.
+
+        Of the options, the seed counts, and the weight of EBOPs in the loss.
+        """
         self.architecture = architecture
+        self._prices = EbopsLoss.prices(architecture, options.ebops_weight)
         if self.quantized:
             self._assign_widths(self.model, architecture)
             if self.firmware is not self.model:
                 self._assign_widths(self.firmware, architecture.folded())
-        initial = build_model(architecture, quantized=self.quantized, seed=seed)
+        initial = build_model(architecture, quantized=self.quantized, seed=options.seed)
         for variable, value in zip(self.model.variables, initial.variables, strict=True):
             variable.assign(value)
         for variable, fresh in zip(self.optimizer.variables, self._fresh, strict=True):
@@ -157,13 +169,14 @@ class TrainingGraph:
         Returns
         -------
         dict
-            ``loss`` and ``accuracy`` over the training events, as each batch found them.
+            ``loss`` and ``accuracy`` over the training events, as each batch found them; EBOPs are not in this loss.
         """
         import tensorflow as tf
 
         events = self.events
         rates = tf.constant(learning_rates, tf.float32)
-        loss, accuracy = self._train(events.x, events.y, events.weights, tf.constant(order), rates)
+        prices = tf.constant(self._prices, tf.float32)
+        loss, accuracy = self._train(events.x, events.y, events.weights, tf.constant(order), rates, prices)
         return {"loss": float(loss), "accuracy": float(accuracy)}
 
     def validate(self) -> tuple[float, NDArray[np.float64]]:
@@ -176,6 +189,12 @@ class TrainingGraph:
         y = self.events.validation.y
         losses = np.logaddexp(0.0, scores) - y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
         return float(np.mean(self.events.validation_weights * losses)), scores
+
+    def ebops_term(self) -> float:
+        """What EBOPs add to the loss at the present weights; 0 where they have no weight in it."""
+        import tensorflow as tf
+
+        return float(self._ebops(tf.constant(self._prices, tf.float32))) if self._ebops else 0.0
 
     def weights(self) -> ModelWeights:
         """Copies of the network's weights, batch normalisation as such."""
@@ -199,8 +218,9 @@ class TrainingGraph:
 
         model, optimizer, batch_size = self.model, self.optimizer, self.batch_size
         n_events, n_steps, trainable = len(self.events), self.n_steps, model.trainable_variables
+        ebops = self._ebops
 
-        def run(x: Any, y: Any, weights: Any, order: Any, rates: Any) -> tuple[Any, Any]:
+        def run(x: Any, y: Any, weights: Any, order: Any, rates: Any, prices: Any) -> tuple[Any, Any]:
             loss, right = tf.zeros(()), tf.zeros(())
             for step in tf.range(n_steps):
                 batch = order[step * batch_size : (step + 1) * batch_size]
@@ -209,9 +229,11 @@ class TrainingGraph:
                     scores = model(tf.gather(x, batch), training=True)[:, 0]
                     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=scores)
                     losses *= tf.gather(weights, batch)
-                    mean = tf.reduce_mean(losses)
+                    total = tf.reduce_mean(losses)
+                    if ebops:
+                        total += ebops(prices)
                 optimizer.learning_rate.assign(rates[step])
-                optimizer.apply(tape.gradient(mean, trainable), trainable)
+                optimizer.apply(tape.gradient(total, trainable), trainable)
                 loss += tf.reduce_sum(losses)
                 right += tf.reduce_sum(tf.cast((scores >= 0) == (labels > 0), tf.float32))
             return loss / n_events, right / n_events
@@ -221,7 +243,8 @@ class TrainingGraph:
         columns = (self.events.x, self.events.y, self.events.weights)
         specs = [tf.TensorSpec(column.shape, column.dtype) for column in columns]
         order, rates = tf.TensorSpec((n_events,), tf.int64), tf.TensorSpec((None,), tf.float32)
-        return tf.function(run).get_concrete_function(*specs, order, rates)
+        prices = tf.TensorSpec((None,), tf.float32)
+        return tf.function(run).get_concrete_function(*specs, order, rates, prices)
 
     def _trace_scores(self) -> Any:
         import tensorflow as tf

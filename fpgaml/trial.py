@@ -152,7 +152,7 @@ class TrialTrainer:
         trial, options = trial_id(point), point.train
         try:
             graph = self._graph(point.architecture, options, quantized=True)
-            graph.start(point.architecture, options.seed)
+            graph.start(point.architecture, options)
             from_epochs, curves = restore(graph.variables, directory, trial, epochs)
             float_epochs = 0
             if options.float_epochs and not from_epochs:
@@ -181,12 +181,13 @@ class TrialTrainer:
     def _float_start(self, point: Point, directory: Path) -> tuple[ModelWeights, int]:
         """Weights to begin with, and for how many epochs they had to be trained."""
         architecture, options = point.architecture, point.train
-        trial = f"float_{_options_id(architecture.shape_hash, options)}"
+        bits_free = options.model_copy(update={"ebops_weight": 0.0})  # which the float epochs know nothing of
+        trial = f"float_{_options_id(architecture.shape_hash, bits_free)}"
         graph = self._graph(architecture, options, quantized=False)
         with contextlib.ExitStack() as held:
             with self._spending("waiting"):
                 held.enter_context(_alone(directory, trial))
-            graph.start(architecture, options.seed)
+            graph.start(architecture, options)
             from_epochs, curves = restore(graph.variables, directory / trial, trial, options.float_epochs)
             self._advance(graph, options, trial, options.float_epochs, directory / trial, curves)
         return graph.weights(), options.float_epochs - from_epochs
