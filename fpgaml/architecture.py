@@ -206,8 +206,16 @@ class Architecture:
     @cached_property
     def shape_hash(self) -> str:
         """Twelve digits that are the same for networks that differ in widths only."""
+        return self._hash_without(WIDTHS)
+
+    @cached_property
+    def float_hash(self) -> str:
+        """Twelve digits that are the same for networks whose float twins are the same: rounding is no part of those."""
+        return self._hash_without((*WIDTHS, "rounding"))
+
+    def _hash_without(self, left_out: tuple[str, ...]) -> str:
         content = self.to_json()
-        layers = [{key: item for key, item in entry.items() if key not in WIDTHS} for entry in content["layers"]]
+        layers = [{key: item for key, item in entry.items() if key not in left_out} for entry in content["layers"]]
         signs = [(fixed.signed, fixed.saturation) for fixed in self.formats]
         shape = json.dumps([content["input_shape"], layers, signs], sort_keys=True)
         return hashlib.sha256(shape.encode()).hexdigest()[:12]

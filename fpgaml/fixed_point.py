@@ -7,14 +7,15 @@ QKeras counts the sign in ``bits`` but not in ``integer``; ``ap_fixed`` counts i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fpgaml.errors import ExactnessError, did_you_mean
 
-ROUNDING = ("TRN", "RND", "RND_CONV")
+Rounding = Literal["TRN", "RND", "RND_CONV"]
+ROUNDING: tuple[str, ...] = get_args(Rounding)
 SATURATION = ("WRAP", "SAT", "SAT_SYM")
 
 MAX_WIDTH = 53
@@ -65,9 +66,14 @@ class FixedPoint:
             raise ExactnessError(f"unknown saturation {self.saturation!r}; {did_you_mean(self.saturation, SATURATION)}")
 
     @classmethod
-    def from_qkeras(cls, bits: int, integer: int, *, signed: bool = True, symmetric: bool = False) -> FixedPoint:
-        """The format of ``quantized_bits(bits, integer)``, or without a sign of ``quantized_relu(bits, integer)``."""
-        return cls(bits, integer + signed, signed, saturation="SAT_SYM" if symmetric else "SAT")
+    def from_qkeras(
+        cls, bits: int, integer: int, *, signed: bool = True, symmetric: bool = False, rounding: str = "RND_CONV"
+    ) -> FixedPoint:
+        """The format of ``quantized_bits(bits, integer)``, or without a sign of ``quantized_relu(bits, integer)``.
+
+        QKeras itself knows no ``rounding`` but half to even.
+        """
+        return cls(bits, integer + signed, signed, rounding, "SAT_SYM" if symmetric else "SAT")
 
     @property
     def fraction(self) -> int:
@@ -131,21 +137,18 @@ class FixedPoint:
         return np.multiply(self.words(values), self.step, dtype=np.float64)
 
     def qkeras_quantizer(self) -> Any:
-        """The QKeras quantizer with the same values: ``quantized_bits``, or ``quantized_relu`` if not signed.
+        """A QKeras quantizer with the same values: a ``quantized_bits``, or a ``quantized_relu`` if not signed.
 
         Raises
         ------
         ExactnessError
-            QKeras has no quantizer with this rounding or saturation.
+            There is none with this saturation.
         """
-        if (
-            self.rounding != "RND_CONV"
-            or self.saturation == "WRAP"
-            or (self.saturation == "SAT_SYM" and not self.signed)
-        ):
-            raise ExactnessError(f"QKeras has no quantizer for {self.ap_type}: it rounds half to even and saturates")
+        if self.saturation == "WRAP" or (self.saturation == "SAT_SYM" and not self.signed):
+            raise ExactnessError(f"QKeras has no quantizer for {self.ap_type}: it saturates, without a sign at zero")
         from fpgaml.quantizers import ExactBits, ExactReLU
 
         if self.signed:
-            return ExactBits(self.width, self.integer - 1, symmetric=int(self.saturation == "SAT_SYM"), alpha=1)
-        return ExactReLU(self.width, self.integer)
+            symmetric = int(self.saturation == "SAT_SYM")
+            return ExactBits(self.width, self.integer - 1, symmetric=symmetric, alpha=1, rounding=self.rounding)
+        return ExactReLU(self.width, self.integer, rounding=self.rounding)

@@ -38,7 +38,7 @@ class WordUse:
     width_used : int
         Bits of the shortest word that holds all words, the sign included if any is negative; 0 if all are zero.
     saturated : float
-        Share of values beyond the range. What a ReLU makes zero is not counted: that is what it is for.
+        Share of values that saturate, after rounding. What a ReLU makes zero is not counted: that is what it is for.
     zeroed : float
         Share of values that only rounding makes zero.
     zeros : float
@@ -108,11 +108,11 @@ def word_use(name: str, fixed: FixedPoint, values: ArrayLike) -> WordUse:
     if not found.size or not np.isfinite(found).all():
         raise DataError(f"{name}: needs values, and all of them finite, to say how its words are used")
     words = fixed.words(found)
-    half = fixed.step / 2
-    beyond = found >= fixed.maximum + half
+    down = 0.0 if fixed.rounding == "TRN" else fixed.step / 2  # how far a value may be below the word that it becomes
+    beyond = found >= fixed.maximum + fixed.step - down
     meant = found > 0
     if fixed.signed:
-        beyond |= found < fixed.minimum - half
+        beyond |= found < fixed.minimum - down
         meant = found != 0
     magnitudes = np.abs(words[words != 0]) * fixed.step
     low, high = np.quantile(magnitudes, TYPICAL) if magnitudes.size else (0.0, 0.0)

@@ -123,6 +123,20 @@ def test_hash_is_of_the_network_and_not_of_the_choices():
     assert one.hash != network((4,), [DENSE], InputFormat(bits=(8, 2), signed=False)).hash
 
 
+def test_hashes_of_networks_that_round_as_qkeras_stay_what_they_were():
+    def hashes(**options):
+        layers = [layer("dense", units=3, bits=(4, 1)), layer("relu", bits=(4, 2), **options)]
+        found = network((4,), [*layers, layer("dense", units=1, bits=(4, 1))])
+        assert Architecture.from_json(found.to_json()) == found
+        return found.hash, found.shape_hash, found.float_hash
+
+    before = ("e43af383ca5d", "7133fc197f1f", "7133fc197f1f")  # from before there was a choice
+    assert hashes() == hashes(rounding="RND_CONV") == before
+    up, down = hashes(rounding="RND"), hashes(rounding="TRN")
+    assert len({before[0], up[0], down[0]}) == len({before[1], up[1], down[1]}) == 3
+    assert up[2] == down[2] == before[2]  # the float twin does not round
+
+
 def test_save_and_load(tmp_path: Path):
     architecture = network((8, 8, 1), [CONV, BATCHNORM, RELU, POOL, FLATTEN, DENSE])
     architecture.save(tmp_path / "architecture.json")

@@ -15,6 +15,7 @@ from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.convert import convert
 from fpgaml.csim import compare
 from fpgaml.errors import ExactnessError, StudyError
+from fpgaml.fixed_point import ROUNDING
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, layer_class
 
@@ -28,7 +29,8 @@ def layer(kind: str, **fields) -> Layer:
 
 @st.composite
 def activations(draw) -> Layer:
-    return layer(draw(st.sampled_from(["relu", "quantize"])), bits=draw(value_bits))
+    kind, rounding = draw(st.sampled_from(["relu", "quantize"])), draw(st.sampled_from(ROUNDING))
+    return layer(kind, bits=draw(value_bits), rounding=rounding)
 
 
 @st.composite
@@ -54,6 +56,8 @@ def architectures(draw) -> Architecture:
         if draw(st.booleans()):
             pooling = draw(st.sampled_from(["max", "average"]))
             layers.append(layer(f"{pooling}_pooling{rank}d", pool_size=2 if rank == 1 else (1, 2)))
+            if draw(st.booleans()):
+                layers.append(draw(activations()))
         layers.append(layer("flatten"))
     for _ in range(draw(st.integers(0, 1))):
         add("dense", units=draw(st.integers(1, 5)))

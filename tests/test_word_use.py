@@ -10,7 +10,7 @@ from networks import random_model
 
 from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.errors import DataError
-from fpgaml.fixed_point import FixedPoint
+from fpgaml.fixed_point import ROUNDING, FixedPoint
 from fpgaml.layers import layer_class
 from fpgaml.word_use import network_word_use, word_use
 
@@ -51,6 +51,17 @@ def test_shares_of_values_beyond_the_range_and_rounded_to_zero():
     # what is negative becomes zero on purpose
     relu = word_use("x", FixedPoint(8, 4, signed=False), [-100.0, -0.001, 0.0, 0.001, 15.96, 16.0, 1.0, 2.0])
     assert (relu.saturated, relu.zeroed, relu.zeros) == (1 / 8, 1 / 8, 4 / 8)
+
+
+@pytest.mark.parametrize("rounding", ROUNDING)
+def test_what_saturates_is_what_a_wider_word_would_hold(rounding):
+    fixed = FixedPoint(4, 3, rounding=rounding)
+    wider = FixedPoint(8, 7, rounding=rounding)
+    values = np.arange(-80, 80) / 8
+    words = wider.words(values)
+    found = word_use("x", fixed, values)
+    assert found.saturated == np.mean((words < -8) | (words > 7))
+    assert found.zeroed == np.mean((words == 0) & (values != 0))
 
 
 def test_nothing_but_zeros():

@@ -33,8 +33,12 @@ def _(node: ExactQuantizer) -> tuple[NDArray[np.int16], ...]:
     shape = before[0].shape
     largest_before = 2.0**whole_before - 2.0**-fraction_before
     if sign >= sign_before and largest_before <= 2.0**whole - 2.0**-fraction:
-        carry = fraction_before > fraction  # rounding up may need one more bit
-        whole, fraction = min(whole, whole_before + carry), min(fraction, fraction_before)
+        # Rounding up may need one more bit; rounding down takes the smallest negative value to a whole step below zero.
+        if fraction_before > fraction:
+            needed = max(whole_before, -fraction) if node.RND == "TRN" else whole_before + 1
+        else:
+            needed = whole_before
+        whole, fraction = min(whole, needed), min(fraction, fraction_before)
         sign, width = sign_before, sign_before + whole + fraction
     node.mask_kbi = tuple(np.array([value], dtype=np.int16) for value in (sign, width, sign + whole))
     return tuple(np.full(shape, value, dtype=np.int16) for value in (sign, whole, fraction))

@@ -1,4 +1,4 @@
-"""da4ml's symbols of a circuit, with what they lack: QKeras' rounding, saturation by looking at bits, matrices once.
+"""da4ml's symbols of a circuit, with what they lack: rounding half to even, saturation by bits, matrices once.
 
 A symbol is da4ml's ``FixedVariable``: a number that a wire of the circuit will carry, with its range and step, and
 when it is ready, counted in adders. da4ml rounds half up or truncates; QKeras rounds half to even.
@@ -70,19 +70,22 @@ class CircuitArithmetic:
 
 
 def quantize(value: FixedVariable, fixed: FixedPoint) -> FixedVariable:
-    """``value`` rounded half to even and saturated, as ``fixed`` says.
+    """``value`` rounded and saturated, as ``fixed`` says.
 
-    Rounding adds half a step and drops the bits below; where all of them were zero there was a tie, and the last bit
-    left is cleared. Saturation looks at the bits above. Beside the one addition, which da4ml merges with a bias, that
-    is a few look-up tables, counted as the time of one more adder.
+    Rounding down drops the bits below; rounding to the nearest adds half a step before. Half to even: where all the
+    dropped bits were zero then there was a tie, and the last bit left is cleared. Saturation looks at the bits above.
+    Beside the one addition, which da4ml merges with a bias, that is a few look-up tables, counted as the time of one
+    more adder.
     """
     if value.low == value.high:
         return _constant(float(fixed.quantize(float(value.low))))
     fraction = fixed.fraction
     if _steps(value) <= fraction:
         return _saturated(value, None, fixed, _Logic(value.latency + 1))
-    raised = value + 2.0 ** -(fraction + 1)
+    raised = value if fixed.rounding == "TRN" else value + 2.0 ** -(fraction + 1)
     logic = _Logic(raised.latency + 1)
+    if fixed.rounding != "RND_CONV":
+        return _saturated(_without_bits_after(raised, fraction), None, fixed, logic)
     no_tie = logic.any([_bit(raised, -place) for place in range(fraction + 1, _steps(raised) + 1)])
     last = logic.choose(no_tie, raised.quantize(0, 1 - fraction, fraction), 0.0)
     return _saturated(_without_bits_after(raised, fraction), last, fixed, logic)

@@ -20,7 +20,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from fpgaml.errors import ExactnessError, StudyError, did_you_mean
-from fpgaml.fixed_point import FixedPoint
+from fpgaml.fixed_point import FixedPoint, Rounding
 from fpgaml.hardware import Hardware
 
 Shape = tuple[int, ...]
@@ -267,15 +267,26 @@ class QuantizerLayer(Layer):
     ----------
     bits : (int, int)
         QKeras' (bits, integer).
+    rounding : {"RND_CONV", "RND", "TRN"}
+        Half to even, as QKeras; half up; or down, which takes the least hardware.
     """
 
     role: ClassVar[Role] = "quantizer"
 
     bits: Bits
+    rounding: Rounding = "RND_CONV"
 
     def model_post_init(self, context: Any) -> None:
         """Check the widths."""
         _check_formats(self, "format")
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_qkeras_rounding(self, dump: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave QKeras' own rounding out, so that hashes and files stay those from when there was no other."""
+        fields: dict[str, Any] = dump(self)
+        if self.rounding == "RND_CONV":
+            fields.pop("rounding", None)
+        return fields
 
     @property
     @abc.abstractmethod

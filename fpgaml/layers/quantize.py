@@ -12,12 +12,22 @@ class Quantize(QuantizerLayer):
     """Values are rounded to a signed format."""
 
     kind: ClassVar[str] = "quantize"
-    example: ClassVar[Example] = Example((10,), ({"bits": (7, 2)}, {"bits": (5, 4)}, {"bits": (12, 1)}))
+    example: ClassVar[Example] = Example(
+        (10,),
+        (
+            {"bits": (7, 2)},
+            {"bits": (5, 4)},
+            {"bits": (12, 1)},
+            {"bits": (6, 3), "rounding": "TRN"},
+            {"bits": (5, 4), "rounding": "RND"},
+            {"bits": (2, 8), "rounding": "TRN"},
+        ),
+    )
 
     @property
     def format(self) -> FixedPoint:
-        """``quantized_bits(bits, integer, alpha=1)``."""
-        return FixedPoint.from_qkeras(*self.bits)
+        """``quantized_bits(bits, integer, alpha=1)``, rounded as ``rounding`` says."""
+        return FixedPoint.from_qkeras(*self.bits, rounding=self.rounding)
 
     def float_layer(self, name: str, dtype: str) -> Any:
         """Nothing: the float twin does not round."""
