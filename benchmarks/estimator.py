@@ -34,9 +34,10 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.journal import JOURNAL, Journal
+from fpgaml.ranking import score
 from fpgaml.search import search
 from fpgaml.study import Study
-from fpgaml.trial import load_trial, score
+from fpgaml.trial import load_trial
 
 STUDY = Path(__file__).parent.parent / "search_spaces" / "trigger_regularizer.yaml"
 Curves = Mapping[str, Sequence[float]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from fpgaml.comparison import Comparison
 from fpgaml.metrics import Target
+from fpgaml.search_options import Limit, SearchOptions
 from fpgaml.seed_trainings import FLOAT
 
 
@@ -30,6 +32,8 @@ class Training:
         What the network costs: counts, and what the backend predicts.
     feasible : bool
         Whether it keeps the limits of the search.
+    metrics : mapping of name to number
+        On validation events, those that limits are about.
     """
 
     seed: int
@@ -37,6 +41,7 @@ class Training:
     validation: float
     cost: Mapping[str, float]
     feasible: bool
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Candidate:
         One per seed that could be trained.
     failed : mapping of seed to reason
         The others. A candidate that fails with any seed cannot win: its mean would leave out what went wrong.
+    options : SearchOptions
+        Objective and limits.
     """
 
     trial: str
@@ -65,6 +72,7 @@ class Candidate:
     score: float
     trainings: tuple[Training, ...]
     failed: Mapping[int, str]
+    options: SearchOptions = field(default_factory=SearchOptions)
 
     @property
     def validation(self) -> float:
@@ -73,18 +81,60 @@ class Candidate:
 
     @property
     def best(self) -> Training:
-        """The training that is best on validation events, of those that keep the limits."""
-        return max((found for found in self.trainings if found.feasible), key=lambda found: found.validation)
+        """Of the trainings that keep the limits, the best on validation events, or the cheapest if that is wanted."""
+        return min((found for found in self.trainings if found.feasible), key=self._rank)
+
+    @property
+    def known(self) -> dict[str, float]:
+        """Of ``trainings``, means of the metrics that limits are about."""
+        names = self.trainings[0].metrics if self.trainings else ()
+        return {name: float(np.mean([training.metrics[name] for training in self.trainings])) for name in names}
 
     @property
     def eligible(self) -> bool:
-        """Whether it may win."""
-        return not self.failed and any(training.feasible for training in self.trainings)
+        """Whether it may win: a training keeps all limits, and so does the mean over seeds those on metrics.
+
+        One lucky seed is not enough: a network that is good enough by chance on validation events is not on others.
+        """
+        kept = any(training.feasible for training in self.trainings)
+        return not self.failed and kept and all(limit.holds(self.known) for limit in self._metric_limits)
+
+    @property
+    def order(self) -> tuple[float, ...]:
+        """Sorts candidates that may win: by the cost of the best training if that is wanted, then by the mean."""
+        cost = [self.best.cost[self.options.objective]] if self.options.minimises_cost else []
+        return (*cost, -self.validation)
+
+    @property
+    def missed_by(self) -> float:
+        """How far it is from keeping the limits: the nearest training, and the mean over seeds for those on metrics."""
+        return min(
+            (
+                sum(limit.missed_by({**training.cost, **training.metrics}) for limit in self.options.parsed)
+                for training in self.trainings
+            ),
+            default=math.inf,
+        ) + sum(limit.missed_by(self.known) for limit in self._metric_limits if self.trainings)
+
+    def nearest(self) -> str:
+        """How near it came, for a message."""
+        metrics = [f"{name} {value:.4f} over seeds" for name, value in self.known.items()]
+        limited = {limit.name for limit in self.options.parsed} - set(self.known)
+        costs = [f"{name} {min(t.cost[name] for t in self.trainings):g} at least" for name in sorted(limited)]
+        return f"trial {self.trial} came nearest: {', '.join([*metrics, *costs])}"
+
+    @property
+    def _metric_limits(self) -> list[Limit]:
+        return [limit for limit in self.options.parsed if limit.about_metric]
+
+    def _rank(self, training: Training) -> tuple[float, ...]:
+        cost = [training.cost[self.options.objective]] if self.options.minimises_cost else []
+        return (*cost, -training.validation)
 
 
 @dataclass(frozen=True)
 class Winners:
-    """The candidates, the best on validation events first, and how they compare on test events.
+    """The candidates, the best first, and how they compare on test events.
 
     Parameters
     ----------
@@ -109,7 +159,7 @@ class Winners:
 
     @property
     def winner(self) -> Candidate:
-        """The best on validation events."""
+        """The first."""
         return self.candidates[0]
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +173,8 @@ class Winners:
             "winner": {"trial": winner.architecture, "search_trial": winner.trial, "seed": winner.best.seed},
             "choices": dict(winner.choices),
             "target": {"kind": self.target.kind, "value": self.target.value},
+            "objective": winner.options.objective,
+            "limits": list(winner.options.limits),
             "seeds": list(self.seeds),
             "level": comparison.level,
             "level_apart": comparison.level_apart,
@@ -145,7 +197,14 @@ class Winners:
             "failed": {str(seed): reason for seed, reason in candidate.failed.items()},
             "validation": candidate.validation if candidate.trainings else None,
             "trainings": [
-                {"seed": t.seed, "validation": t.validation, "ebops": t.cost["ebops"], "within_limits": t.feasible}
+                {
+                    "seed": t.seed,
+                    "validation": t.validation,
+                    "ebops": t.cost["ebops"],
+                    **{n: t.cost[n] for n in [candidate.options.objective] if n in t.cost},
+                    **{name: value for name, value in t.metrics.items() if name != "signal_efficiency"},
+                    "within_limits": t.feasible,
+                }
                 for t in candidate.trainings
             ],
             "test": None if found is None else found.to_json(),

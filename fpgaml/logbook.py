@@ -10,6 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fpgaml.ranking import feasible, order
+from fpgaml.search_options import SearchOptions
+from fpgaml.tables import aim_text, cost_text, score_text
+
 Format = Literal["markdown", "myst"]
 Event = Mapping[str, Any]
 
@@ -18,9 +22,11 @@ UNKNOWN = "–"
 
 FIGURES = """\
 Everything is measured on validation events, after the last epoch that the trial was trained for. Scores after different
-numbers of epochs do not compare: trials with more epochs come first, and among those the higher score. With n epochs,
+numbers of epochs do not compare: trials with more epochs come first, and among those the better ones. With n epochs,
 stdev = √(Σ(loss − val_loss)² / (n − 1)) says how far training and validation are apart, and volatility =
 100/n · Σ(Δval_loss − Δloss)² how much the one jumps about while the other does not."""
+
+RANKED = "Of trials with as many epochs, those that keep all limits come first, then those that miss them by less."
 
 
 def curve_stdev(loss: ArrayLike, val_loss: ArrayLike) -> float:
@@ -58,6 +64,7 @@ def logbook(
     title: str = "Logbook",
     target: str = "",
     trials: Sequence[Mapping[str, Any]] = (),
+    options: SearchOptions | None = None,
 ) -> str:
     """The logbook of a search.
 
@@ -78,6 +85,9 @@ def logbook(
     trials : sequence of mappings
         The study's hand-picked trials, if it has any. Their numbers, counted from 1 in the study's order, then stand
         beside their ids.
+    options : SearchOptions, optional
+        Objective and limits of the search; where the objective is a cost it has a column, and so has whether limits
+        hold where they steer the search. A metric without limits if not given.
 
     Raises
     ------
@@ -90,24 +100,28 @@ def logbook(
         raise ValueError(f"a logbook shows at least 1 trial, found n = {n}")
     events = [event for event in events if "trial" in event]
     finished, failed = _finished(events), _failed(events)
-    best = sorted(finished.values(), key=lambda event: (-event["epochs"], -event["score"], event["trial"]))[:n]
+    options = options or SearchOptions()
+    best = sorted(finished.values(), key=order)[:n]
     picked = ["number"] if trials else []
     choices = _values_tried(events)
     label = f"-{events[0]['trial']}" if events else ""  # a label may stand once in a book of logbooks
     sections = [f"# {title}", _account(events, finished, failed)]
     if trials:
         sections.append(f"The study lists {_counted(len(trials), 'trial')}, picked by hand.")
+    if options.feasible_first:
+        sections.append(f"The search {aim_text(options.objective, options.limits)}. {RANKED}")
     if choices:
         rows = [[name, ", ".join(values)] for name, values in choices.items()]
         sections += ["## Values tried", _table(format, "Values tried", f"values{label}", ["choice", "values"], rows)]
     if best:
         heading = "The best trial" if len(best) == 1 else f"The best {len(best)} trials"
         efficiency = f"signal efficiency at {target}" if target else "signal efficiency"
+        steering = _steering_headers(options)
         headers = [
-            "trial", *picked, *choices, "epochs", "score", "accuracy", efficiency, "parameters", "EBOPs", "stdev",
+            "trial", *picked, *choices, "epochs", *steering, "accuracy", efficiency, "parameters", "EBOPs", "stdev",
             "volatility",
         ]  # fmt: skip
-        rows = [_row(event, list(choices), trials) for event in best]
+        rows = [_row(event, list(choices), trials, options) for event in best]
         sections += [f"## {heading}", _table(format, heading, f"best{label}", headers, rows), FIGURES]
     if failed:
         headers = ["trial", *picked, *choices, "epochs", "reason"]
@@ -175,14 +189,29 @@ def _values_tried(events: Sequence[Event]) -> dict[str, list[str]]:
     return tried
 
 
-def _row(event: Event, choices: Sequence[str], trials: Sequence[Mapping[str, Any]]) -> list[str]:
+def _steering_headers(options: SearchOptions) -> list[str]:
+    cost = [cost_text(options.objective)] if options.minimises_cost else []
+    kept = ["limits kept"] if options.feasible_first else []
+    return [*cost, *kept, score_text(options.objective, options.metric)]
+
+
+def _steering(event: Event, options: SearchOptions) -> list[str]:
+    """What a trial is ranked by: a cost that is minimised, whether it keeps the limits, and its score."""
+    cost = [_number(event["cost"].get(options.objective), ",")] if options.minimises_cost else []
+    kept = ["yes" if feasible(event, options) else "no"] if options.feasible_first else []
+    return [*cost, *kept, _number(event["score"], ".5f")]
+
+
+def _row(
+    event: Event, choices: Sequence[str], trials: Sequence[Mapping[str, Any]], options: SearchOptions
+) -> list[str]:
     curves, cost = event.get("curves") or {}, event.get("cost") or {}
     loss, val_loss = (_curve(curves, name) for name in ("loss", "val_loss"))
     measured = len(loss) == len(val_loss)
     return [
         *_named(event, choices, trials),
         str(event["epochs"]),
-        _number(event["score"], ".5f"),
+        *_steering(event, options),
         _number(_last(curves, "val_accuracy"), ".5f"),
         _efficiency(event.get("signal_efficiency") or {"value": _last(curves, "signal_efficiency")}),
         _number(cost.get("parameters"), ","),

@@ -67,7 +67,7 @@ def make_oracle(options: SearchOptions, sizes: Mapping[str, int], rounds: Rounds
     for name, size in sizes.items():
         parameters.Choice(name, list(range(size)))
     common = {
-        "objective": keras_tuner.Objective("score", "max"),
+        "objective": keras_tuner.Objective("merit", "max"),
         "hyperparameters": parameters,
         "allow_new_entries": False,
         "seed": _seed(options.seed),

@@ -140,11 +140,23 @@ class Proposer:
             return proposal
         return None
 
-    def tell(self, proposal: Proposal, score: float, cost: float) -> None:
-        """Say what came of an open proposal: a finite score, higher is better, and a positive cost."""
-        if not math.isfinite(score):
-            raise ValueError(f"proposal {proposal.number}: the score {score} is not finite: use fail")
-        self._complete(self._close(proposal), score, cost)
+    def tell(self, proposal: Proposal, score: float, cost: float, *, merit: float | None = None) -> None:
+        """Say what came of an open proposal.
+
+        Parameters
+        ----------
+        proposal : Proposal
+            Of which it is told.
+        score, cost : float
+            What a front is made of: finite, higher is better; positive, lower is better.
+        merit : float, optional
+            What trials are ranked by, see ``fpgaml.ranking.merit``: finite, higher is better; the score if not given.
+        """
+        ranked = score if merit is None else merit
+        for name, value in (("score", score), ("merit", ranked)):
+            if not math.isfinite(value):
+                raise ValueError(f"proposal {proposal.number}: the {name} {value} is not finite: use fail")
+        self._complete(self._close(proposal), score, cost, ranked)
 
     def fail(self, proposal: Proposal) -> None:
         """Say that an open proposal has no score."""
@@ -159,14 +171,14 @@ class Proposer:
         self._failed.add(trial.trial_id)
         if self._options.algorithm == "hyperband":
             # Among trials without a score it finds too few to choose from, and promotes fewer of the others.
-            self._complete(trial, -math.inf, math.inf)
+            self._complete(trial, -math.inf, math.inf, -math.inf)
         else:
             trial.status = "FAILED"
             with quiet():
                 self._oracle.end_trial(trial)
 
-    def _complete(self, trial: Any, score: float, cost: float) -> None:
+    def _complete(self, trial: Any, score: float, cost: float, merit: float) -> None:
         with quiet():
-            self._oracle.update_trial(trial.trial_id, {"score": score, "cost": cost})
+            self._oracle.update_trial(trial.trial_id, {"merit": merit, "score": score, "cost": cost})
             trial.status = "COMPLETED"
             self._oracle.end_trial(trial)

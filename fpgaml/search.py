@@ -25,10 +25,11 @@ from fpgaml.errors import DivergedError, StudyError, ToolError
 from fpgaml.estimates import check_predicted
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.proposals import WAIT, Proposal, Proposer
+from fpgaml.ranking import known_of, merit, trial_score
 from fpgaml.search_progress import SearchProgress
 from fpgaml.search_result import SearchResult
 from fpgaml.study import Study
-from fpgaml.trial import score, trial_id
+from fpgaml.trial import trial_id
 from fpgaml.workers import Worker, WorkerDied, Workers, open_workers
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def search(
     proposer = Proposer(study.search, study.choices, study.trials)
     seen = training_part(dataset, study.search.training_fraction, seed=study.search.seed)
     with open_workers(study, seen, output, n=workers, scheduler=scheduler) as opened:
-        shown = SearchProgress(proposer.schedule, progress)
+        shown = SearchProgress(proposer.schedule, progress, options=study.search)
         _Search(study, output, journal, proposer, opened, shown, events, _known(events)).work()
     return SearchResult.of(events, study.search, wall_s=time.perf_counter() - started)
 
@@ -200,15 +201,24 @@ class _Search:
             event = self._append("failed", job, **found)
             _log.warning("%s. The search goes on without it", found["reason"])
         else:
-            event = self._append("finished", job, score=score(found["curves"], self.study.search.objective), **found)
+            event = self._append("finished", job, **self._judged(found), **found)
         self.known[job.trial, job.proposal.epochs] = event
         self._tell(job, event, known=False)
+
+    def _judged(self, found: Mapping[str, Any]) -> dict[str, float]:
+        """The score of a trial; and its merit, where that is another number."""
+        options = self.study.search
+        judged = {"score": trial_score(found["curves"], options)}
+        if options.feasible_first:
+            judged["merit"] = merit(judged["score"], known_of(found["curves"], found["cost"], options), options)
+        return judged
 
     def _tell(self, job: _Job, event: Mapping[str, Any], *, known: bool) -> None:
         if event["event"] == "failed":
             self.proposer.fail(job.proposal)
         else:
-            self.proposer.tell(job.proposal, event["score"], event["cost"][self.study.search.cost])
+            cost = event["cost"][self.study.search.cost]
+            self.proposer.tell(job.proposal, event["score"], cost, merit=event.get("merit"))
         self.shown.ended(job.proposal, event, known=known)
 
     def _append(self, kind: str, job: _Job, **content: Any) -> Mapping[str, Any]:

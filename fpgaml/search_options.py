@@ -19,6 +19,9 @@ COSTS = ("activation_bits", "bops", "ebops", "multiply_accumulates", "parameters
 ESTIMATES = ("bram_18k", "dsp", "ff", "interval_cycles", "latency_cycles", "latency_ns", "lut")
 """What the study's backend may predict of every trial: fields of ``synthesis.Resources``; see docs/costs.md."""
 
+METRICS = ("signal_efficiency", "accuracy", "auc", "val_loss")
+"""What is measured of every trial on validation events: to rank by, or to limit from one side."""
+
 AT_MOST = "_at_most"
 """Ends the name of a prediction with the margin that its fit needs, which is what an upper limit is compared with."""
 
@@ -35,12 +38,12 @@ LIMIT = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*(?P<operator><=|>=|==|<|>)\s*(?
 
 @dataclass(frozen=True)
 class Limit:
-    """What a trial may cost.
+    """What a trial may cost, or how good it has to be.
 
     Parameters
     ----------
     name : str
-        One of ``COSTS`` or ``ESTIMATES``.
+        One of ``COSTS``, ``ESTIMATES`` or ``METRICS``.
     operator : str
         One of ``OPERATORS``.
     bound : float
@@ -63,11 +66,13 @@ class Limit:
         found = LIMIT.fullmatch(text)
         if not found:
             raise StudyError(
-                f"{text!r} is no limit: write a cost, one of {' '.join(OPERATORS)}, and a number, as in ebops <= 20000"
+                f"{text!r} is no limit: write a cost or a metric, one of {' '.join(OPERATORS)}, and a number, as in "
+                "ebops <= 20000"
             )
-        if found["name"] not in COSTS + ESTIMATES:
+        known = COSTS + ESTIMATES + METRICS
+        if found["name"] not in known:
             raise StudyError(
-                f"{text!r}: unknown cost {found['name']!r}; {did_you_mean(found['name'], COSTS + ESTIMATES)}"
+                f"{text!r}: unknown cost or metric {found['name']!r}; {did_you_mean(found['name'], known)}"
             )
         try:
             bound = float(found["bound"])
@@ -75,25 +80,52 @@ class Limit:
             bound = math.nan
         if not math.isfinite(bound):
             raise StudyError(f"{text!r}: {found['bound']!r} is no finite number")
-        return cls(found["name"], found["operator"], bound)
+        limit = cls(found["name"], found["operator"], bound)
+        if limit.about_metric:
+            limit._check_metric(text)
+        return limit
 
-    def holds(self, cost: Mapping[str, float]) -> bool:
-        """Whether a trial of this cost keeps the limit, with the margin of a prediction where it is an upper one."""
-        value = cost[self.name]
-        if self.operator in ("<=", "<"):
-            value = cost.get(self.name + AT_MOST, value)
-        return OPERATORS[self.operator](value, self.bound)
+    @property
+    def about_metric(self) -> bool:
+        """Whether it says how good a trial has to be."""
+        return self.name in METRICS
+
+    def holds(self, known: Mapping[str, float]) -> bool:
+        """Whether a trial of which this is known keeps the limit, see ``value``."""
+        return OPERATORS[self.operator](self.value(known), self.bound)
+
+    def value(self, known: Mapping[str, float]) -> float:
+        """What is compared with the bound: a prediction has its margin where the limit is an upper one."""
+        value = known[self.name]
+        return known.get(self.name + AT_MOST, value) if self.operator in ("<=", "<") else value
+
+    def missed_by(self, known: Mapping[str, float]) -> float:
+        """How far a trial is from keeping the limit, over the bound (over 1 where that is 0); 0 if it keeps it."""
+        if self.holds(known):
+            return 0.0
+        return abs(self.value(known) - self.bound) / (abs(self.bound) or 1.0)
+
+    def _check_metric(self, text: str) -> None:
+        """Refuse what would ask for a bad network, or for one that there cannot be."""
+        allowed = ("<=", "<") if self.name == "val_loss" else (">=", ">")
+        if self.operator not in allowed:
+            raise StudyError(
+                f"{text!r}: {self.name} is better where it is {'lower' if self.name == 'val_loss' else 'higher'}, so "
+                f"a limit on it has {' or '.join(allowed)}"
+            )
+        if self.name != "val_loss" and not 0 <= self.bound <= 1:
+            raise StudyError(f"{text!r}: {self.name} is between 0 and 1, and {self.bound:g} is not")
 
 
-def meets(limits: Iterable[str], cost: Mapping[str, float]) -> bool:
+def meets(limits: Iterable[str], known: Mapping[str, float]) -> bool:
     """Whether a trial keeps all limits.
 
     Parameters
     ----------
     limits : iterable of str
         Such as ``ebops <= 20000``.
-    cost : mapping of name to number
-        The trial's cost; it has all names that the limits have.
+    known : mapping of name to number
+        The trial's cost, and its metrics where a limit is about one; it has all names that the limits have.
 
     Raises
     ------
@@ -103,7 +135,7 @@ def meets(limits: Iterable[str], cost: Mapping[str, float]) -> bool:
     >>> meets(["ebops <= 20000", "parameters < 100"], {"ebops": 20000, "parameters": 100})
     False
     """
-    return all(Limit.parse(text).holds(cost) for text in limits)
+    return all(Limit.parse(text).holds(known) for text in limits)
 
 
 def _checked_limit(text: str) -> str:
@@ -137,6 +169,13 @@ def _known_cost(name: str) -> str:
     return name
 
 
+def _known_objective(name: str) -> str:
+    known = (*METRICS, *COSTS, *ESTIMATES)
+    if name not in known:
+        raise ValueError(f"unknown objective {name!r}; {did_you_mean(name, known)}")
+    return name
+
+
 Seed = Annotated[int, pydantic.Field(ge=0)]
 
 
@@ -158,12 +197,16 @@ class SearchOptions(pydantic.BaseModel):
     trials : int, optional
         How many points random and Bayesian search train; both need it. Hyperband's number follows from ``max_epochs``
         and ``factor``, and a grid has all points.
-    objective : {"signal_efficiency", "accuracy", "auc", "val_loss"}
-        What trials are ranked by, on validation data.
+    objective : str
+        What trials are ranked by: "signal_efficiency", "accuracy", "auc" or "val_loss" on validation data; or any cost
+        that a limit may be about, which is then minimised and needs a limit on one of these.
     limits : tuple of str
-        What the winner may cost, such as ``ebops <= 20000`` or, as the backend predicts it, ``lut <= 20000``.
+        What the winner may cost, such as ``ebops <= 20000`` or, as the backend predicts it, ``lut <= 20000``; and how
+        good it has to be on validation data, such as ``signal_efficiency >= 0.4``. With one of the latter, or a cost as
+        the objective, trials that keep all limits rank before those that do not.
     cost : str
-        The cost that the Pareto front is made of, beside the objective; any that a limit may be about.
+        The cost that the Pareto front is made of, beside the score; any that a limit may be about. If not given, the
+        objective where that is a cost, else EBOPs.
     winners : int
         How many of the best trials are trained afresh when the search is over, on all training events.
     winner_seeds : tuple of int
@@ -181,7 +224,7 @@ class SearchOptions(pydantic.BaseModel):
     factor: Annotated[int, pydantic.Field(ge=2)] = 3
     promote: Literal["objective", "front"] = "objective"
     trials: Annotated[int, pydantic.Field(ge=1)] | None = None
-    objective: Literal["signal_efficiency", "accuracy", "auc", "val_loss"] = "signal_efficiency"
+    objective: Annotated[str, pydantic.AfterValidator(_known_objective)] = "signal_efficiency"
     limits: Annotated[
         tuple[Annotated[str, pydantic.AfterValidator(_checked_limit)], ...], pydantic.BeforeValidator(_one_or_more)
     ] = ()
@@ -198,8 +241,47 @@ class SearchOptions(pydantic.BaseModel):
 
     @property
     def predicted(self) -> tuple[str, ...]:
-        """What the backend has to predict of every trial: the ``ESTIMATES`` in limits and on the front, sorted."""
-        return tuple(sorted({*(Limit.parse(text).name for text in self.limits), self.cost} & set(ESTIMATES)))
+        """What the backend has to predict of every trial: ``ESTIMATES`` in limits, objective and front, sorted."""
+        return tuple(sorted({*(limit.name for limit in self.parsed), self.cost, self.objective} & set(ESTIMATES)))
+
+    @property
+    def parsed(self) -> tuple[Limit, ...]:
+        """The limits."""
+        return tuple(map(Limit.parse, self.limits))
+
+    @property
+    def minimises_cost(self) -> bool:
+        """Whether the objective is a cost."""
+        return self.objective not in METRICS
+
+    @property
+    def metric(self) -> str:
+        """What scores are about: the objective, or, where that is a cost, the metric of the first limit on one."""
+        if not self.minimises_cost:
+            return self.objective
+        return next(limit.name for limit in self.parsed if limit.about_metric)
+
+    @property
+    def feasible_first(self) -> bool:
+        """Whether trials that keep all limits rank before those that do not."""
+        return self.minimises_cost or any(limit.about_metric for limit in self.parsed)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _front_of_the_objective(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "cost" not in given and given.get("objective") in (*COSTS, *ESTIMATES):
+            return {**given, "cost": given["objective"]}
+        return given
+
+    @pydantic.model_validator(mode="after")
+    def _cost_needs_a_metric(self) -> SearchOptions:
+        if self.minimises_cost and not any(limit.about_metric for limit in self.parsed):
+            raise ValueError(
+                f"the objective {self.objective} alone would choose the smallest network, whatever it does: say in "
+                'limits how good it has to be, as in limits: ["signal_efficiency >= 0.4"], or with '
+                f"{', '.join(METRICS[1:])}"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _trials_fit(self) -> SearchOptions:

@@ -10,6 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from fpgaml.proposals import Proposal, Schedule
+from fpgaml.ranking import feasible, order
+from fpgaml.search_options import SearchOptions
+from fpgaml.tables import cost_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -26,17 +29,18 @@ class SearchProgress:
         What the search will do.
     progress : rich.progress.Progress, optional
         Where to show it.
+    options : SearchOptions, optional
+        What is minimised, and under which limits; a metric without limits if not given.
     """
 
-    def __init__(self, planned: Schedule, progress: Progress | None) -> None:
-        self._planned, self._progress = planned, progress
+    def __init__(self, planned: Schedule, progress: Progress | None, *, options: SearchOptions | None = None) -> None:
+        self._planned, self._progress, self._options = planned, progress, options or SearchOptions()
         self._started = time.monotonic()
         self._told: Counter[tuple[int, int]] = Counter()  # by bracket and round
         self._epochs = 0
         self._epochs_here = 0  # trained since this object was made
         self._failed = 0
-        self._best: float | None = None
-        self._best_epochs = 0
+        self._best: Mapping[str, Any] | None = None
         self._shown = progress.add_task("search", total=planned.epochs) if progress else None
 
     def ended(self, proposal: Proposal, event: Mapping[str, Any], *, known: bool) -> None:
@@ -48,10 +52,10 @@ class SearchProgress:
         if event["event"] == "failed":
             self._failed += 1
         # Scores after different numbers of epochs do not compare.
-        elif self._best is None or (proposal.epochs, event["score"]) > (self._best_epochs, self._best):
-            self._best, self._best_epochs = event["score"], proposal.epochs
+        elif self._best is None or order(event)[:-1] < order(self._best)[:-1]:
+            self._best = event
         if not known:
-            outcome = event["reason"] if event["event"] == "failed" else f"score {event['score']:.4f}"
+            outcome = event["reason"] if event["event"] == "failed" else self._told_of(event)
             _log.info("trial %s, epoch %d: %s; %s", event["trial"], proposal.epochs, outcome, self)
 
     def show(self, running: int) -> None:
@@ -77,12 +81,24 @@ class SearchProgress:
         left = max(0, self._planned.epochs - self._epochs)
         return (time.monotonic() - self._started) / self._epochs_here * left
 
+    def _told_of(self, event: Mapping[str, Any]) -> str:
+        """The score of a trial; beside what is minimised, where that is a cost, and whether it keeps the limits."""
+        options = self._options
+        text = f"score {event['score']:.4f}"
+        if options.minimises_cost:
+            cost = event["cost"][options.objective]
+            text = f"{cost_text(options.objective)} {cost:,.10g}, {options.metric} {abs(event['score']):.4f}"
+        if options.feasible_first and not feasible(event, options):
+            text += " (limits not kept)"
+        return text
+
     def __str__(self) -> str:
         parts = [f"{self._told.total()} of {self._planned.trials} finished", f"{self.stopped} stopped"]
         if self._failed:
             parts.append(f"{self._failed} failed")
         if self._best is not None:
-            parts.append(f"best {self._best:.4f} after {self._best_epochs} epochs")
+            told = self._told_of(self._best).removeprefix("score ")
+            parts.append(f"best {told} after {self._best['epochs']} epochs")
         if self.left_s is not None:
             parts.append(f"{timedelta(seconds=round(self.left_s))} left")
         return ", ".join(parts)

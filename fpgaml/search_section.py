@@ -8,12 +8,11 @@ from typing import Any
 
 from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run
-from fpgaml.tables import choice_text, cost_text, estimate_text, plain, table, target_text
+from fpgaml.search_options import METRICS, Limit
+from fpgaml.tables import aim_text, choice_text, cost_text, estimate_text, plain, score_text, table, target_text
 
 METHOD = """\
-Each was trained afresh on all training events with the seeds {seeds}. The winner is the one with the best mean over
-seeds on validation events, and all figures of this report are of its training with the best value there. Test events
-decided nothing.
+Each was trained afresh on all training events with the seeds {seeds}. {rule} Test events decided nothing.
 
 *Mean* and *spread* (standard deviation, n − 1) are over seeds, on test events, each training at the threshold that its
 own validation background sets. The interval of the mean, at {level:.0f} %, adds three parts in quadrature: the test
@@ -25,6 +24,16 @@ NOT_SEARCHED = (
     "Nothing was searched: the study trains one network, so there is no front, no table of trials and no winner."
 )
 NO_WINNERS = "No winner has been trained afresh yet: `fpgaml run` goes on to it."
+
+BEST = (
+    "The winner is the one with the best mean over seeds on validation events, and all figures of this report are of "
+    "its training with the best value there."
+)
+GOOD_ENOUGH = " Limits on metrics hold for the mean over seeds and for that training itself, on validation events."
+CHEAPEST = (
+    "The winner is the one with the training of the lowest cost, {cost}, that keeps the limits ({limits}), and all "
+    "figures of this report are of that training."
+)
 
 SPREAD = "the spread over seeds (Student's t times s/√n)"
 ONE_SEED = "nothing for the spread over seeds, of which one seed says nothing"
@@ -47,9 +56,21 @@ def _account(found: Mapping[str, Any]) -> str:
     wall = timedelta(seconds=round(found["wall_s"]))
     return (
         f"{found['trials']} trials{failed}, {found['epochs']:,} epochs, {wall} (h:mm:ss) in the call that ended it. "
-        f"The score estimates the objective, `{found['objective']}`, on validation events. "
+        f"{_aim(found)} "
         f"{len(compared['trials'])} trials were trained for {compared['epochs']} epochs.{earlier} `fpgaml log` prints "
         "them all."
+    )
+
+
+def _aim(found: Mapping[str, Any]) -> str:
+    """What the score is, and what ranks."""
+    metric, limits = found.get("metric", found["objective"]), found.get("limits", [])
+    if found["objective"] in METRICS and not any(Limit.parse(text).about_metric for text in limits):
+        return f"The score estimates the objective, `{metric}`, on validation events."
+    kept = sum(found["compared"]["feasible"])
+    return (
+        f"The search {aim_text(found['objective'], [f'`{text}`' for text in limits])}. Trials that keep all limits "
+        f"rank first, which {kept} of those with most epochs do. The score estimates `{metric}` on validation events."
     )
 
 
@@ -66,8 +87,9 @@ def _front(found: Mapping[str, Any]) -> list[str]:
         for trial in found["pareto_front"]
     ]
     volume = found["hypervolume"]
+    shown = score_text(found["objective"], found.get("metric", found["objective"]))
     return [
-        table(["trial", "choices", "score", *map(cost_text, columns)], rows),
+        table(["trial", "choices", shown, *map(cost_text, columns)], rows),
         (
             f"No other trial of as many epochs has both a higher score and a lower cost ({cost_text(cost)}). "
             f"Hypervolume: {volume['value']:.6g}, the area that the front covers against the lowest score "
@@ -79,6 +101,8 @@ def _front(found: Mapping[str, Any]) -> list[str]:
 
 
 def _winners(found: Mapping[str, Any]) -> list[str]:
+    objective = found.get("objective", "signal_efficiency")
+    costs = list(dict.fromkeys([*([] if objective in METRICS else [objective]), "ebops"]))
     rows = []
     for place, candidate in enumerate(found["winners"]):
         test, difference = candidate["test"], candidate["difference_to_winner"]
@@ -89,7 +113,7 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
             [
                 f"`{candidate['trial']}`" + (" (winner)" if place == 0 else ""),
                 choices_text(candidate["choices"]),
-                plain(candidate["cost"].get("ebops")),
+                *(plain(candidate["cost"].get(name)) for name in costs),
                 "" if candidate["validation"] is None else f"{candidate['validation']:.4f}",
                 mean,
                 spread,
@@ -100,10 +124,11 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
         )
     target = Target(found["target"]["kind"], found["target"]["value"])
     headers = [
-        "trial", "choices", "EBOPs", "validation: mean", "test: mean", "spread", "interval", "difference to the winner",
-        "told apart",
+        "trial", "choices", *map(cost_text, costs), "validation: mean", "test: mean", "spread", "interval",
+        "difference to the winner", "told apart",
     ]  # fmt: skip
     method = METHOD.format(
+        rule=_rule(found),
         seeds=", ".join(map(str, found["seeds"])),
         level=100 * found["level"],
         level_apart=100 * found["level_apart"],
@@ -117,6 +142,15 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
         *_twin(found["float_twin"], len(found["seeds"])),
         method,
     ]
+
+
+def _rule(found: Mapping[str, Any]) -> str:
+    """How the winner was chosen."""
+    objective, limits = found.get("objective", "signal_efficiency"), found.get("limits", [])
+    text = BEST
+    if objective not in METRICS:
+        text = CHEAPEST.format(cost=cost_text(objective), limits=", ".join(f"`{limit}`" for limit in limits))
+    return text + (GOOD_ENOUGH if any(Limit.parse(limit).about_metric for limit in limits) else "")
 
 
 def _reading(candidates: Sequence[Mapping[str, Any]]) -> str:

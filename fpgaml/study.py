@@ -189,7 +189,8 @@ class Study:
             self._check_hardware(architecture, hardware)
             if architecture.output_shape != (1,):
                 raise StudyError(
-                    f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score"
+                    f"layers: the last one gives {architecture.output_shape}, task {self.task.name} takes one score: "
+                    "end in a dense layer with units: 1"
                 )
         except FpgamlError as error:
             if error.layer is None:

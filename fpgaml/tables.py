@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fpgaml.metrics import Estimate, Target
+from fpgaml.search_options import METRICS
 
 
 def target_text(target: Target) -> str:
@@ -56,6 +57,31 @@ def cost_text(name: str) -> str:
     if name in predicted:
         return f"predicted {predicted[name]}"
     return words(name).replace("bops", "BOPs").replace("eB", "EB")
+
+
+def aim_text(objective: str, limits: Sequence[str]) -> str:
+    """What a search looks for.
+
+    >>> aim_text("lut", ["signal_efficiency >= 0.4"])
+    'minimises predicted LUT with signal_efficiency >= 0.4'
+    >>> aim_text("auc", [])
+    'maximises auc'
+    """
+    kept = f" with {', '.join(limits)}" if limits else ""
+    if objective in METRICS:
+        return f"{'minimises' if objective == 'val_loss' else 'maximises'} {words(objective)}{kept}"
+    return f"minimises {cost_text(objective)}{kept}"
+
+
+def score_text(objective: str, metric: str) -> str:
+    """What heads a column of scores: the metric as well, where the objective is a cost.
+
+    >>> score_text("auc", "auc"), score_text("lut", "signal_efficiency"), score_text("lut", "val_loss")
+    ('score', 'score (signal efficiency)', 'score (−val loss)')
+    """
+    if objective in METRICS:
+        return "score"
+    return f"score ({'−' if metric == 'val_loss' else ''}{words(metric)})"
 
 
 def quantity_text(name: str) -> str:

@@ -28,6 +28,7 @@ from fpgaml.dataset import Dataset
 from fpgaml.ebops_loss import EbopsLoss
 from fpgaml.errors import DivergedError
 from fpgaml.train_options import TrainOptions
+from fpgaml.validation import cross_entropy
 
 PREDICT_BATCH = 4096
 
@@ -121,7 +122,7 @@ class TrainingGraph:
     def key(architecture: Architecture, options: TrainOptions, *, quantized: bool = True) -> tuple[Any, ...]:
         """What networks must have in common to share a graph."""
         return (
-            architecture.shape_hash,
+            architecture.shape_hash if quantized else architecture.float_hash,
             options.optimizer,
             options.batch_size,
             quantized and bool(options.ebops_weight),
@@ -186,9 +187,7 @@ class TrainingGraph:
         scores = np.concatenate([self._score(batch).numpy() for batch in self.events.batches]).astype(np.float64)
         if not np.isfinite(scores).all():
             return math.nan, scores[:0]
-        y = self.events.validation.y
-        losses = np.logaddexp(0.0, scores) - y * scores  # log(1 + exp(s)) - y s: cross-entropy of a logit
-        return float(np.mean(self.events.validation_weights * losses)), scores
+        return cross_entropy(scores, self.events.validation.y, self.events.validation_weights), scores
 
     def ebops_term(self) -> float:
         """What EBOPs add to the loss at the present weights; 0 where they have no weight in it."""

@@ -20,13 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fpgaml.architecture import Architecture
 from fpgaml.builder import ModelWeights, build_model, fold, model_weights, quantized_weights
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
-from fpgaml.errors import OutputError, StudyError, ToolError, did_you_mean
+from fpgaml.errors import OutputError, ToolError
 from fpgaml.estimates import estimated_costs
 from fpgaml.events import Floats
 from fpgaml.hardware import Hardware
@@ -39,14 +37,6 @@ from fpgaml.trial_states import CURVES, Curves, read_state, restore, save_state,
 from fpgaml.validation import Validated
 
 _log = logging.getLogger(__name__)
-
-OBJECTIVES = {
-    "signal_efficiency": ("signal_efficiency_smooth", 1.0),
-    "accuracy": ("val_accuracy", 1.0),
-    "auc": ("val_auc", 1.0),
-    "val_loss": ("val_loss", -1.0),
-}
-"""The curve that an objective is scored by, and its sign."""
 
 GRAPHS = 16
 """Traced graphs that a trainer keeps."""
@@ -182,7 +172,7 @@ class TrialTrainer:
         """Weights to begin with, and for how many epochs they had to be trained."""
         architecture, options = point.architecture, point.train
         bits_free = options.model_copy(update={"ebops_weight": 0.0})  # which the float epochs know nothing of
-        trial = f"float_{_options_id(architecture.shape_hash, bits_free)}"
+        trial = f"float_{_options_id(architecture.float_hash, bits_free)}"
         graph = self._graph(architecture, options, quantized=False)
         with contextlib.ExitStack() as held:
             with self._spending("waiting"):
@@ -276,28 +266,6 @@ def load_trial(point: Point, directory: Path, epochs: int | None = None) -> Trai
         weights = fold(point.architecture, weights)
     history: History = {**curves, "phase": ["search"] * wanted}
     return TrainedModel(point.architecture, weights, history, point.train.seed, 0.0)
-
-
-def score(curves: Mapping[str, Sequence[float]], objective: str) -> float:
-    """What a search ranks trials by: higher is better.
-
-    The mean of the objective's curve over the last third of the epochs (rounded down, at least one), so that one lucky
-    epoch does not choose the winner. The curve of "signal_efficiency" is ``signal_efficiency_smooth``; "accuracy" and
-    "auc" are those of validation; "val_loss" is negated.
-
-    Raises
-    ------
-    StudyError
-        No such objective.
-
-    >>> score({"val_loss": [5.0, 4.0, 3.0, 3.0, 2.0, 1.0]}, "val_loss")
-    -1.5
-    """
-    if objective not in OBJECTIVES:
-        raise StudyError(f"search.objective: unknown objective {objective!r}; {did_you_mean(objective, OBJECTIVES)}")
-    name, sign = OBJECTIVES[objective]
-    curve = curves[name]
-    return sign * float(np.mean(curve[-max(1, len(curve) // 3) :]))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,11 @@ REPLICAS = 100
 """Of the bootstrap behind the threshold's part of an interval: enough for a logbook."""
 
 
+def cross_entropy(scores: Floats, y: NDArray[np.int64], weights: Floats) -> float:
+    """The loss: the weighted mean of log(1 + exp(s)) - y s over logits s; all of shape (n_events,)."""
+    return float(np.mean(weights * (np.logaddexp(0.0, scores) - y * scores)))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Validated:
     """Scores of validation events, judged.

@@ -1,7 +1,8 @@
 """The best trials of a search, trained afresh on all events with several seeds: which one wins, and by how much.
 
 One training says little: another seed may change the order. The winner is the network whose mean over seeds is best on
-validation events, and of its trainings the one that is best there goes on to firmware. Test events are looked at only
+validation events, and of its trainings the one that is best there goes on to firmware. Where a cost is minimised, it is
+the network with the cheapest training that keeps the limits, and that training goes on. Test events are looked at only
 when that is decided, and only to report.
 """
 
@@ -20,14 +21,16 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import StudyError, ToolError
 from fpgaml.estimates import estimated_costs
-from fpgaml.events import Events
+from fpgaml.events import Events, Scores
 from fpgaml.hardware import Hardware
+from fpgaml.ranking import LIMITED
 from fpgaml.search_options import meets
 from fpgaml.search_result import Evaluated
 from fpgaml.seed_trainings import FLOAT, QKERAS, SeedTraining, SeedTrainings, read_scores
 from fpgaml.storage import atomic_path, read_json
 from fpgaml.study import Study
 from fpgaml.train import FloatTwin, TrainedModel
+from fpgaml.validation import Validated, cross_entropy
 from fpgaml.workers import open_workers
 
 if TYPE_CHECKING:
@@ -82,7 +85,9 @@ def train_winners(
     ):
         jobs = [SeedTraining(trial.choices, seed, places[trial.trial], QKERAS) for trial in trials for seed in seeds]
         failed = trainings.complete(jobs)
-        candidates = _ranked([_candidate(study, trial, places[trial.trial], events, failed) for trial in trials])
+        candidates = _ranked(
+            [_candidate(study, trial, places[trial.trial], events, dataset, failed) for trial in trials]
+        )
         winner = candidates[0]
         twins = [SeedTraining(winner.choices, seed, places[winner.trial], FLOAT) for seed in seeds]
         twin_failed = {job.seed: reason for job, reason in trainings.complete(twins).items()}
@@ -130,7 +135,12 @@ def place_winner(winners: Mapping[str, Any], output: Path) -> None:
 
 
 def _candidate(
-    study: Study, trial: Evaluated, place: Path, events: Events, failed: Mapping[SeedTraining, str]
+    study: Study,
+    trial: Evaluated,
+    place: Path,
+    events: Events,
+    dataset: Dataset,
+    failed: Mapping[SeedTraining, str],
 ) -> Candidate:
     trainings: list[Training] = []
     point = study.point(trial.choices)
@@ -141,8 +151,24 @@ def _candidate(
         directory = place / f"seed_{seed}"
         cost = read_json(directory / "trained.json")["cost"] | _estimated(directory, point.hardware)
         efficiency = validation_efficiency(events, read_scores(directory), study.targets[0])
-        trainings.append(Training(seed, directory, efficiency, cost, meets(study.search.limits, cost)))
-    return Candidate(trial.trial, point.architecture.hash, trial.choices, trial.score, tuple(trainings), reasons)
+        found = _metrics(study, read_scores(directory), dataset)
+        kept = meets(study.search.limits, cost | found)
+        trainings.append(Training(seed, directory, efficiency, cost, kept, found))
+    return Candidate(
+        trial.trial, point.architecture.hash, trial.choices, trial.score, tuple(trainings), reasons, study.search
+    )
+
+
+def _metrics(study: Study, scores: Scores, dataset: Dataset) -> dict[str, float]:
+    """The metrics that limits are about, on validation events, as a search has them after an epoch."""
+    asked = {limit.name for limit in study.search.parsed if limit.about_metric}
+    given = scores.validation
+    if not asked or given is None:
+        return {}
+    validation = dataset.part("validation")
+    judged = Validated(scores=given, y=validation.y, target=study.targets[0], weights=validation.weights).metrics()
+    judged["val_loss"] = cross_entropy(given, validation.y, validation.loss_weights)
+    return {name: judged[LIMITED[name]] for name in sorted(asked)}
 
 
 def _estimated(directory: Path, hardware: Hardware) -> dict[str, float]:
@@ -152,15 +178,18 @@ def _estimated(directory: Path, hardware: Hardware) -> dict[str, float]:
 
 
 def _ranked(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The best on validation events first, then those that cannot win; of equals, the one that the search preferred."""
+    """The best first, then those that cannot win; of equals, the one that the search preferred."""
     if all(candidate.failed for candidate in candidates):
         reasons = sorted({reason for candidate in candidates for reason in candidate.failed.values()})
         raise ToolError(f"winners: none of {len(candidates)} could be trained with all seeds: {'; '.join(reasons)}")
     eligible = [candidate for candidate in candidates if candidate.eligible]
     if not eligible:
+        trained = [candidate for candidate in candidates if not candidate.failed]
+        nearest = min(trained, key=lambda candidate: candidate.missed_by).nearest()
         raise StudyError(
-            "winners: trained afresh, none keeps the limits, though in the search they did. Loosen search.limits, or "
-            "let more trials be trained with search.winners"
+            f"winners: trained afresh, none of {len(candidates)} keeps the limits, though in the search they did: "
+            f"{nearest}. All trainings are kept in winners/. Loosen search.limits, or let more trials be trained with "
+            "search.winners, in another directory; `fpgaml convert DIR --trial ID` takes any trial on as it is"
         )
     others = [candidate for candidate in candidates if not candidate.eligible]
-    return (*sorted(eligible, key=lambda candidate: -candidate.validation), *others)
+    return (*sorted(eligible, key=lambda candidate: candidate.order), *others)

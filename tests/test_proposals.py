@@ -96,7 +96,7 @@ def plain_hyperband(settings: SearchOptions, tmp_path) -> list[tuple[dict[str, A
     for name, values in WIDE.items():
         parameters.Choice(name, list(range(len(values))))
     oracle = keras_tuner.oracles.HyperbandOracle(
-        objective=keras_tuner.Objective("score", "max"),
+        objective=keras_tuner.Objective("merit", "max"),
         max_epochs=settings.max_epochs,
         factor=settings.factor,
         seed=_seed(settings.seed),
@@ -112,7 +112,7 @@ def plain_hyperband(settings: SearchOptions, tmp_path) -> list[tuple[dict[str, A
             choices = {name: offered[values[name]] for name, offered in WIDE.items()}
             found.append((choices, values["tuner/epochs"], values["tuner/initial_epoch"]))
             proposal = Proposal(0, choices, values["tuner/epochs"], 0, 0, 0)
-            oracle.update_trial(trial.trial_id, {"score": score(proposal)})
+            oracle.update_trial(trial.trial_id, {"merit": score(proposal)})
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
     assert trial.status == "STOPPED"

@@ -304,7 +304,9 @@ def test_progress_counts_what_is_told(caplog, monkeypatch):
     shown = SearchProgress(planned, progress)
     assert shown.left_s is None
     with caplog.at_level(logging.INFO, "fpgaml"):
-        shown.ended(proposed(0, 1, 0, 2, 0), {"event": "finished", "trial": "known", "score": 0.5}, known=True)
+        shown.ended(
+            proposed(0, 1, 0, 2, 0), {"event": "finished", "trial": "known", "epochs": 1, "score": 0.5}, known=True
+        )
         assert shown.left_s is None  # nothing is known of the time that training takes
         assert not caplog.text
         now[0] += 10.0
@@ -313,9 +315,11 @@ def test_progress_counts_what_is_told(caplog, monkeypatch):
     assert shown.left_s == pytest.approx(10.0 * (planned.epochs - 2))
     assert shown.stopped == 0
     for number in range(2, first.trials):
-        shown.ended(proposed(number, 1, 0, 2, 0), {"event": "finished", "trial": "t", "score": 0.6}, known=False)
+        shown.ended(
+            proposed(number, 1, 0, 2, 0), {"event": "finished", "trial": "t", "epochs": 1, "score": 0.6}, known=False
+        )
     assert shown.stopped == first.trials - second.trials
-    shown.ended(proposed(99, 3, 1, 2, 1), {"event": "finished", "trial": "t", "score": 0.4}, known=False)
+    shown.ended(proposed(99, 3, 1, 2, 1), {"event": "finished", "trial": "t", "epochs": 3, "score": 0.4}, known=False)
     shown.show(2)
     (task,) = progress.tasks
     assert task.total == planned.epochs

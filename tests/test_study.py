@@ -240,6 +240,18 @@ def test_every_value_of_a_choice_is_tried_before_work_starts(tmp_path):
     assert message.endswith("(with bits: [50, 1])")
 
 
+def test_rounding_is_a_choice_with_a_name(tmp_path):
+    text = STUDY.replace("bits: [8, 3]", "bits: [8, 3], rounding: $rounding")
+    study = load(tmp_path, text + "choices: {rounding: [RND_CONV, RND, TRN]}\n")
+    formats = [study.point(values).architecture.layers[1].formats[0] for values in study.grid()]
+    assert [fixed.rounding for fixed in formats] == ["RND_CONV", "RND", "TRN"]
+    message = "STUDY:12: layers[1].rounding: unknown value {}; {}Allowed: RND, RND_CONV, TRN"
+    assert refusal(tmp_path, text.replace("$rounding", "floor")) == message.format("'floor'", "")
+    assert refusal(tmp_path, text.replace("$rounding", "RND_CON")) == message.format(
+        "'RND_CON'", "did you mean 'RND_CONV'? "
+    )
+
+
 def test_the_position_of_a_layer_counts_those_left_out(tmp_path):
     text = STUDY.replace("  - {kind: relu", "  - null\n  - {kind: flatten, bits: [1, 1]}\n  - {kind: relu")
     assert refusal(tmp_path, text).startswith("STUDY:13: layers[2].bits: unknown key")

@@ -23,9 +23,10 @@ from fpgaml.estimates import estimated_costs
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
 from fpgaml.metrics import Target
+from fpgaml.ranking import score
 from fpgaml.study import Point
 from fpgaml.train_options import TrainOptions
-from fpgaml.trial import TrialTrainer, load_trial, score, trial_id
+from fpgaml.trial import TrialTrainer, load_trial, trial_id
 from fpgaml.trial_states import CURVES
 
 HEADLINE = Target("rate_khz", 20.0)
@@ -36,12 +37,12 @@ def layer(kind, **fields):
     return layer_class(kind)(**fields)
 
 
-def point(name, *, bits=8, **options):
+def point(name, *, bits=8, rounding="RND_CONV", **options):
     middle = {"dropout": layer("dropout", rate=0.3), "batchnorm": layer("batchnorm", momentum=0.8)}
     layers = [
         layer("dense", units=4096 if name == "wide" else 5, bits=(bits, 2)),
         *([middle[name]] if name == "batchnorm" else []),
-        layer("relu", bits=(8, 3)),
+        layer("relu", bits=(8, 3), rounding=rounding),
         *([middle[name]] if name == "dropout" else []),
         layer("dense", units=1, bits=(8, 2)),
     ]
@@ -267,6 +268,18 @@ def test_networks_of_a_shape_begin_with_the_same_float_network(name, tmp_path):
     assert again.float_epochs == 2
     assert {curve: values[:1] for curve, values in again.curves.items()} == found[4].curves
     assert again.curves != train(name, tmp_path / "from scratch", 3, bits=4).curves
+
+
+@pytest.mark.slow
+def test_networks_that_round_differently_share_the_float_network_only(tmp_path):
+    trainer = TrialTrainer(clouds(), TARGETS)
+    found = {}
+    for rounding in ("TRN", "RND_CONV"):
+        options = {"bits": 4, "rounding": rounding, "float_epochs": 2}
+        found[rounding] = trainer.train(point("plain", **options), epochs=2, directory=tmp_path / rounding)
+        assert found[rounding].curves == train("plain", tmp_path / "alone" / rounding, 2, **options).curves
+    assert [trial.float_epochs for trial in found.values()] == [2, 0]
+    assert found["TRN"].curves != found["RND_CONV"].curves
 
 
 def test_shapes_share_a_graph_and_nothing_else_does():

@@ -206,5 +206,5 @@ def test_limits_hold_for_what_was_trained_afresh(study, output):
     assert found.winner.trial == trial
     assert found.winner.best.cost["ebops"] == cheapest[trial]
     assert [candidate.eligible for candidate in found.candidates] == [True, False]
-    with pytest.raises(StudyError, match="none keeps the limits"):
+    with pytest.raises(StudyError, match="none of 2 keeps the limits"):
         train_winners(limited(1), best, study.dataset(), output, workers=1)

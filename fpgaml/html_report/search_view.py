@@ -12,8 +12,10 @@ from typing import Any
 from fpgaml.errors import OutputError
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.logbook import curve_stdev, volatility
+from fpgaml.ranking import order
 from fpgaml.runs import Run
-from fpgaml.tables import choice_text, cost_text
+from fpgaml.search_options import METRICS
+from fpgaml.tables import choice_text, cost_text, score_text
 
 CURVES = ("loss", "val_loss", "signal_efficiency", "signal_efficiency_smooth")
 """Columns of the curves, after the trial and the epoch."""
@@ -67,7 +69,7 @@ class SearchView:
     Parameters
     ----------
     objective : str
-        What the score estimates.
+        What the score estimates: where a cost is minimised, the metric that is limited.
     trials : tuple of TrialRow
         The best first; those that were trained longer come before those that were not.
     values : mapping of name to tuple of str
@@ -103,17 +105,22 @@ def search_view(run: Run) -> SearchView | None:
         return None
     compared = set(run.search["compared"]["trials"])
     front = tuple(entry["trial"] for entry in run.search["pareto_front"])
+    # a search that minimises a cost has said itself which trial is best: the front's highest score is not
+    minimised = run.search["objective"] not in METRICS
     best = max(run.search["pareto_front"], key=lambda entry: entry["score"])["trial"]
+    best = run.search["best"] if minimised else best
     winner = run.winners["winner"]["search_trial"] if run.winners is not None else best
     events, note = _finished(run)
     cost = run.search.get("front_cost", "ebops")
-    columns = FIGURES | {
+    metric = run.search.get("metric", run.search["objective"])
+    columns = FIGURES | {"score": score_text(run.search["objective"], metric)}
+    columns |= {
         name: cost_text(name)
-        for name in (*PREDICTED, cost)
+        for name in (*PREDICTED, cost, *([run.search["objective"]] * minimised))
         if any(name in (event.get("cost") or {}) for event in events)
         if name not in FIGURES
     }
-    ordered = sorted(events, key=lambda event: (-event["epochs"], -event["score"], event["trial"]))
+    ordered = sorted(events, key=order)
     rows = tuple(
         TrialRow(
             trial=event["trial"],
@@ -126,7 +133,7 @@ def search_view(run: Run) -> SearchView | None:
         for event in ordered
     )
     return SearchView(
-        objective=run.search["objective"].replace("_", " "),
+        objective=metric.replace("_", " "),
         trials=rows,
         values=_values(ordered),
         front=front,
