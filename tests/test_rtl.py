@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import re
+import resource
 import shutil
 import stat
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from networks import example_network, inputs_for, network, random_model
 
@@ -26,7 +33,7 @@ from fpgaml.backends.rtl import BACKEND
 from fpgaml.convert import HLSProject, convert
 from fpgaml.csim import compare
 from fpgaml.errors import ExactnessError, OutputError, StudyError, ToolError
-from fpgaml.fixed_point import FixedPoint
+from fpgaml.fixed_point import ROUNDING, FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class, layer_kinds
 from fpgaml.rtl_limits import check_options, check_size, family_of
@@ -53,10 +60,10 @@ EVERY_KIND = network(
     [
         layer("conv2d", filters=2, kernel_size=3, strides=2, padding="same", bits=(3, 1)),
         layer("batchnorm"),
-        layer("relu", bits=(4, 1)),
+        layer("relu", bits=(4, 1), rounding="RND"),
         layer("max_pooling2d", pool_size=2),
         layer("depthwise_conv2d", kernel_size=2, bits=(3, 0)),
-        layer("quantize", bits=(5, 1)),
+        layer("quantize", bits=(5, 1), rounding="TRN"),
         layer("dropout", rate=0.2),
         layer("flatten"),
         layer("dense", units=3, bits=(4, 1)),
@@ -80,11 +87,12 @@ class NumpyArithmetic:
 )
 @pytest.mark.parametrize("bias", [0.0, 0.75])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_every_value_is_rounded_half_to_even_and_saturated(low, high, step, bias, sign):
+@pytest.mark.parametrize("rounding", ROUNDING)
+def test_every_value_is_rounded_and_saturated(low, high, step, bias, sign, rounding):
     values = np.arange(low, high + step / 2, step)
-    for bits, integer in [(2, -2), (2, 1), (3, 0), (5, 4), (5, 1), (8, 2)]:
+    for bits, integer in [(2, -2), (2, 1), (2, 4), (3, 0), (5, 4), (5, 1), (8, 2)]:
         for signed, symmetric in [(True, False), (False, False), (True, True)]:
-            fixed = FixedPoint.from_qkeras(bits, integer, signed=signed, symmetric=symmetric)
+            fixed = FixedPoint.from_qkeras(bits, integer, signed=signed, symmetric=symmetric, rounding=rounding)
             symbol = FixedVariable(low, high, step, hwconf=UNITS, latency=0.0)
             circuit = comb_trace([symbol], [quantize(symbol * sign + bias, fixed)], keep_dead_inputs=True)
             found = circuit.predict(values[:, None], n_threads=1)[:, 0]
@@ -308,6 +316,59 @@ def test_a_yosys_that_ends_badly_is_a_status(text, status, message, project, tmp
     assert message in found.step("yosys").message
     assert found.resources is None
     assert set(project.directory.rglob("*")) - set(before) == {project.directory / "yosys.log"}
+
+
+@pytest.mark.slow
+def test_a_yosys_that_is_killed_in_its_work_fails_and_leaves_what_was_found_before(project):
+    """The real Yosys, killed as the system does where memory runs out."""
+    ours = psutil.Process()
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for child in ours.children():
+                with contextlib.suppress(psutil.Error):
+                    if "yosys" in " ".join(child.cmdline()) and child.cpu_times().user > 1:
+                        child.kill()
+                        return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found = BACKEND.synthesize(project.directory, name="small", hardware=RTL, steps=["verilog", "yosys"], timeout_s=120)
+    killer.join()
+    assert [step.status for step in found.steps] == ["done", "not run", "failed"]
+    assert "was killed by SIGKILL (the system does that where memory runs out)" in found.step("yosys").message
+    assert "make the network smaller, or run less beside it" in found.step("yosys").message
+    assert found.resources.latency_cycles == Verilog.load(project.directory).latency_cycles
+    assert found.resources.lut is None
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes, of this process or what it starts: writing fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.slow
+def test_where_nothing_more_can_be_written_nothing_half_stands_in_place_of_a_whole(project, tmp_path):
+    trained = random_model(SMALL, seed=1)
+    with files_end_at(1000), pytest.raises(OutputError, match=r"new: cannot be written: File too large"):
+        convert(trained, RTL, tmp_path / "new", name="small")
+    assert not (tmp_path / "new").exists()
+    before = sorted(project.directory.rglob("*"))
+    with files_end_at(1000):
+        found = BACKEND.synthesize(
+            project.directory, name="small", hardware=RTL, steps=["verilog", "yosys"], timeout_s=60
+        )
+    assert [step.status for step in found.steps] == ["done", "not run", "failed"]
+    assert re.search(r"\.v: File too large. Free some room there; TMPDIR", found.step("yosys").message)
+    assert sorted(project.directory.rglob("*")) == before
 
 
 def test_a_project_without_its_interface_is_refused(project):

@@ -33,6 +33,10 @@ class Backend(abc.ABC):
     """What ``estimate`` tells, by names of ``Resources``; a limit on anything else is refused before a search."""
     estimate_margins: ClassVar[Mapping[str, float]] = MappingProxyType({})
     """By how much a synthesized figure may exceed the estimate, as a factor, where that was measured."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Installed packages that decide what is in a project: a certificate names their versions."""
+    number_files: ClassVar[tuple[str, ...]] = ()
+    """Where the tool's own test bench reads inputs and expected outputs as numbers; nowhere if empty."""
 
     @abc.abstractmethod
     def write(
@@ -78,13 +82,24 @@ class Backend(abc.ABC):
         """
         return {}
 
-    def output_format(self, effective: Mapping[str, Any]) -> FixedPoint:
-        """The number format of a project's outputs, from what ``write`` returned. Only with ``bench_files``."""
+    def bench_values(self, project: Path) -> Mapping[str, str]:
+        """What other words between ``@`` stand for in ``bench_files``, or these where the backend knows better."""
+        return {}
+
+    def output_format(self, project: Path, effective: Mapping[str, Any]) -> FixedPoint:
+        """The number format of a project's outputs; ``effective`` is what ``write`` returned.
+
+        Only with ``bench_files``, as is ``prototype``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no check of its own")
 
     def prototype(self, project: Path, name: str) -> str:
-        """The top-level function's declaration. Only with ``bench_files``."""
+        """The declaration of the top-level function or module."""
         raise NotImplementedError(f"{type(self).__name__} has no check of its own")
+
+    def port_notes(self, project: Path) -> Sequence[str]:
+        """Paragraphs on ports and timing for whoever connects them, where the declaration does not say it all."""
+        return ()
 
     @abc.abstractmethod
     def simulation_files(self, project: Path) -> Sequence[Path]:
@@ -101,23 +116,29 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def build_simulation(self, project: Path, name: str, build: Path) -> None:
+    def build_simulation(self, project: Path, name: str, build: Path, timeout_s: float | None = None) -> None:
         """Compile the simulation of a project into the directory ``build``.
 
         Raises
         ------
         ToolError
             The compiler is missing, or does not take the project.
+        ToolTimeoutError
+            It took longer than ``timeout_s`` seconds.
         """
 
     @abc.abstractmethod
-    def simulate(self, build: Path, x: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
+    def simulate(
+        self, build: Path, x: NDArray[np.float64], n_outputs: int, timeout_s: float | None = None
+    ) -> NDArray[np.float64]:
         """Scores, shape (n_events, n_outputs), of inputs ``x``, shape (n_events, n_inputs), from one process.
 
         Raises
         ------
         ToolError
             The simulation crashed.
+        ToolTimeoutError
+            It took longer than ``timeout_s`` seconds.
         """
 
     @abc.abstractmethod
@@ -146,6 +167,10 @@ class Backend(abc.ABC):
         ToolError
             A package that the estimate needs is missing.
         """
+
+    def missing_tools(self, steps: Sequence[str]) -> Mapping[str, str]:
+        """By step, what is not installed and what to do, as far as that is known before any work."""
+        return {}
 
     @abc.abstractmethod
     def synthesize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from fpgaml.backends._rtl_process import ToolMissingError
-from fpgaml.errors import ToolError
+from fpgaml.errors import ToolError, ToolMissingError
 
 COMPILER = "g++"
 

@@ -22,8 +22,9 @@ from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _hls4ml_estimate, _vendor
 from fpgaml.backends._compiler import COMPILER, compiler_version
 from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototype
+from fpgaml.backends._limited_process import run_limited
 from fpgaml.builder import INPUT_QUANTIZER, ModelWeights
-from fpgaml.errors import AgreementError, ExactnessError, ToolError
+from fpgaml.errors import AgreementError, ExactnessError, ToolError, ToolTimeoutError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.layers import ArithmeticLayer, quantizer_node
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 RUNNER = Path(__file__).with_name("csim_runner.cpp")
 BENCH = {
     "Makefile": RUNNER.with_name("check.mk"),
+    "check/build.mk": RUNNER.with_name("check_hls4ml.mk"),
     "check/words.cpp": RUNNER.with_name("check_words.cpp"),
     "check/files.sh": RUNNER.with_name("check_files.sh"),
 }
@@ -57,12 +59,15 @@ class Hls4mlBackend(Backend):
 
     synthesis_steps: ClassVar[tuple[str, ...]] = tuple(_vendor.STEPS)
     estimates: ClassVar[tuple[str, ...]] = _hls4ml_estimate.ESTIMATES
+    packages: ClassVar[tuple[str, ...]] = ("hls4ml",)
+    number_files: ClassVar[tuple[str, ...]] = ("tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat")
     hls4ml_name: str
 
     def write(
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
     ) -> dict[str, Any]:
         """Write hls4ml's project; see ``Backend.write``."""
+        _check_not_empty(architecture, weights)
         with _quiet_hls4ml() as output:
             graph = self.graph(directory, name, architecture, weights, hardware)
             effective = _check_effective(graph, architecture, weights, hardware)
@@ -97,7 +102,7 @@ class Hls4mlBackend(Backend):
         """A test bench for g++ alone, and the Makefile that builds it; see ``Backend.bench_files``."""
         return BENCH
 
-    def output_format(self, effective: Mapping[str, Any]) -> FixedPoint:
+    def output_format(self, project: Path, effective: Mapping[str, Any]) -> FixedPoint:
         """The type of the last layer; see ``Backend.output_format``."""
         *_, last = effective.values()
         return fixed_point(last["type"])
@@ -159,7 +164,7 @@ class Hls4mlBackend(Backend):
         """The compiler's own version, the flags, and the runner's text."""
         return "\n".join([compiler_version("csim"), *FLAGS, RUNNER.read_text(encoding="utf-8")])
 
-    def build_simulation(self, project: Path, name: str, build: Path) -> None:
+    def build_simulation(self, project: Path, name: str, build: Path, timeout_s: float | None = None) -> None:
         """Compile hls4ml's sources and the runner as one translation unit: their headers take most of the time."""
         for needed in (
             project / f"{name}_bridge.cpp",
@@ -181,13 +186,19 @@ class Hls4mlBackend(Backend):
             str(RUNNER),
             *("-o", str(build / "csim")),
         ]
-        compiled = subprocess.run(command, capture_output=True, text=True, check=False)
-        if compiled.returncode:
-            raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(compiled.stderr)}")
+        with tempfile.TemporaryDirectory(prefix="fpgaml-log-") as scratch:
+            ended = run_limited(command, cwd=Path(), log=Path(scratch) / "log", timeout_s=timeout_s)
+            said = ended.log.read_text(encoding="utf-8", errors="replace")
+        if ended.returncode is None:
+            raise ToolTimeoutError(f"{COMPILER} {ended.how}")
+        if ended.returncode:
+            raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(said) or ended.how}")
 
-    def simulate(self, build: Path, x: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
+    def simulate(
+        self, build: Path, x: NDArray[np.float64], n_outputs: int, timeout_s: float | None = None
+    ) -> NDArray[np.float64]:
         """Run the compiled csim over all events; see ``Backend.simulate``."""
-        scores = np.frombuffer(_run(build, x, [str(x.shape[1]), str(n_outputs)]), dtype=np.float64)
+        scores = np.frombuffer(_run(build, x, [str(x.shape[1]), str(n_outputs)], timeout_s), dtype=np.float64)
         return scores.reshape(len(x), n_outputs)
 
     def trace(self, build: Path, x: NDArray[np.float64], sizes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
@@ -199,6 +210,10 @@ class Hls4mlBackend(Backend):
             name = line.decode().strip()
             values[name] = np.frombuffer(content.read(8 * sizes[name]), dtype=np.float64)
         return values
+
+    def missing_tools(self, steps: Sequence[str]) -> Mapping[str, str]:
+        """What is not on the PATH; see ``Backend.missing_tools``."""
+        return _vendor.missing_tools(self.hls4ml_name.lower(), steps)
 
     def synthesize(
         self,
@@ -281,6 +296,27 @@ def _check_effective(
     return effective
 
 
+def _check_not_empty(architecture: Architecture, weights: ModelWeights) -> None:
+    """Raise ToolError where sums are always zero and the activation behind them takes only values below 1/2.
+
+    hls4ml gives such sums no bits at all. It then takes the fewer bits above and below the point of sums and
+    activation, finds a range whose largest value lies below its smallest, and stops with an assertion.
+    """
+    for position, step in enumerate(architecture.steps):
+        if not isinstance(step.layer, ArithmeticLayer) or any(np.any(values) for values in weights[step.name].values()):
+            continue
+        quantizers = (later for later in architecture.steps[position + 1 :] if later.layer.role == "quantizer")
+        following = next(quantizers, None)
+        if following is not None and following.output_values.maximum < 0.5:
+            raise ToolError(
+                f"{step.name}: all its weights and biases are zero after quantization to "
+                f"{step.layer.weight_format.ap_type}, and {following.name} takes values up to "
+                f"{following.output_values.maximum:g} only: hls4ml cannot convert that, and the network's score is the "
+                "same for every event. Give the weights more bits or fewer integer bits, train with float_epochs "
+                "first, or train longer"
+            )
+
+
 def _layer_options(architecture: Architecture, hardware: Hardware) -> dict[str, dict[str, Any]]:
     """hls4ml's own options of each layer that multiplies; what stands for the model does not reach all of them."""
     options = {}
@@ -334,19 +370,24 @@ def _quiet_hls4ml() -> Any:
             _log.debug("hls4ml: %s", output.getvalue())
 
 
-def _run(build: Path, x: NDArray[np.float64], arguments: list[str]) -> bytes:
+def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: float | None = None) -> bytes:
     """Feed ``x`` to the compiled csim and return the bytes that it writes."""
     with tempfile.TemporaryDirectory(prefix="fpgaml-csim-") as directory:
         inputs, outputs = Path(directory) / "inputs", Path(directory) / "outputs"
         np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
-        finished = subprocess.run(
-            [str(build.resolve() / "csim"), str(inputs), str(outputs), *arguments],
-            cwd=build,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        try:
+            # One process without children, so that it takes no more than this to end it with its time.
+            finished = subprocess.run(
+                [str(build.resolve() / "csim"), str(inputs), str(outputs), *arguments],
+                cwd=build,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=timeout_s,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ToolTimeoutError(f"the C simulation in {build} was ended: its time was up") from error
         if finished.returncode:
             how = f"signal {-finished.returncode}" if finished.returncode < 0 else f"exit code {finished.returncode}"
             raise ToolError(

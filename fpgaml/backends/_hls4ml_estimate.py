@@ -15,6 +15,11 @@ e. Aarrestad et al., "Fast convolutional neural networks on FPGAs with hls4ml", 
    position comes after the other, R cycles each.
 f. Coelho et al., "Automatic heterogeneous quantization of deep neural networks for low-latency inference on the edge
    for particle detectors", arXiv:2006.10159, table 2: four layers and a softmax at a clock of 5 ns take 9 to 14 cycles.
+g. hls4ml 1.3, ``multiplier_limit`` in ``backends/vivado/passes/core_templates.py`` and ``convolution_templates.py``:
+   the strategy latency may take products over R, rounded up, less zeros over R, rounded down; the strategy resource
+   takes no account of zeros (``nnet_dense_resource.h``).
+
+Which of them have been read, and where, stands in docs/costs.md.
 """
 
 from __future__ import annotations
@@ -22,8 +27,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import numpy as np
 
 from fpgaml.architecture import Architecture, Step
 from fpgaml.builder import ModelWeights
@@ -91,12 +94,15 @@ def _share(step: Step, layer: ArithmeticLayer, weights: Weights, hardware: Hardw
     reuse, resource = hardware.reuse_factor, hardware.strategy == "resource"
     kernel, width = weights["kernel"], layer.weight_format.width
     in_block_ram = resource and reuse > 1
-    # Weights that do not change are part of the logic: zeros and powers of two take no multiplier.
-    bits = np.full(kernel.shape, width) if reuse > 1 else used_bits(layer.weight_format.words(kernel))
     inputs, outputs = step.input_values.width, math.prod(step.output_shape) * step.output_values.width
-    with_dsp = 0 if width < SMALLEST_DSP_WEIGHT else int((bits > 1).sum())
-    dsp = math.ceil(with_dsp / reuse) * _slices(inputs, width) * copies  # a, b
-    bit_operations = inputs * float(bits.sum()) * copies / reuse
+    if reuse > 1:
+        multipliers = math.ceil(kernel.size / reuse) - (0 if resource else int((kernel == 0).sum()) // reuse)  # g
+        bits = multipliers * width
+    else:  # Weights that do not change are part of the logic: zeros and powers of two take no multiplier.
+        used = used_bits(layer.weight_format.words(kernel))
+        multipliers, bits = int((used > 1).sum()), int(used.sum())
+    dsp = (0 if width < SMALLEST_DSP_WEIGHT else multipliers) * _slices(inputs, width) * copies  # a, b
+    bit_operations = float(inputs * bits * copies)
     return _Share(
         lut=max(0.0, bit_operations - LUT_PER_DSP * dsp),  # c
         ff=(0 if resource else kernel.size * width) + (0 if streamed else outputs),  # b

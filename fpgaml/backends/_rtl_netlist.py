@@ -10,16 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from fpgaml.backends._rtl_process import INSTALL, ToolMissingError, run_tool
+from fpgaml.backends._rtl_process import INSTALL, run_tool, scratch_directory
 from fpgaml.backends._rtl_verilog import Verilog, write_verilog
-from fpgaml.errors import StudyError, ToolError, did_you_mean
+from fpgaml.errors import StudyError, ToolError, ToolMissingError, did_you_mean
 from fpgaml.rtl_limits import FAMILIES, family_of
 from fpgaml.synthesis import Resources
 
@@ -101,7 +100,7 @@ def synthesize_verilog(
         raise StudyError(f"unknown family {family!r}; {did_you_mean(family, set(FAMILIES.values()))}")
     sources = sorted(path for path in (Path(directory) / "src").glob("*") if path.suffix in (".v", ".mem"))
     command, said = yosys_command(), yosys_version()
-    with tempfile.TemporaryDirectory(prefix="fpgaml-yosys-") as scratch:
+    with scratch_directory("fpgaml-yosys-") as scratch:
         # Copied: the WebAssembly build sees no more than the directory that it runs in.
         for source in sources:
             shutil.copy(source, scratch)
@@ -112,10 +111,10 @@ def synthesize_verilog(
             "tee -q -o cells.json stat -json",
         ]
         output = run_tool(
-            [*command, "-p", "; ".join(script)], name=said, cwd=Path(scratch), timeout_s=timeout_s, log=log, watch=watch
+            [*command, "-p", "; ".join(script)], name=said, cwd=scratch, timeout_s=timeout_s, log=log, watch=watch
         )
         try:
-            cells = _cells(Path(scratch) / "cells.json", name)
+            cells = _cells(scratch / "cells.json", name)
         except (OSError, ValueError, KeyError) as error:
             raise ToolError(f"{said} left no count of cells: {error!r}\n{output[-500:]}") from error
     return Resources(

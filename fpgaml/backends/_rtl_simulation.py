@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.backends._compiler import COMPILER, compiler_version
-from fpgaml.backends._rtl_process import INSTALL, ToolMissingError, run_tool
+from fpgaml.backends._rtl_process import INSTALL, run_tool, scratch_directory
 from fpgaml.backends._rtl_verilog import Port, Verilog
-from fpgaml.errors import OutputError, ToolError
+from fpgaml.errors import OutputError, ToolError, ToolMissingError
 from fpgaml.storage import atomic_path, cache_directory
 
 RUNNER = Path(__file__).with_name("rtl_runner.cpp")
@@ -50,7 +49,7 @@ def simulation_version() -> str:
     verilator_root()
     compiler = compiler_version("simulating Verilog")
     runner = RUNNER.read_text(encoding="utf-8")
-    return "\n".join([version("verilator"), compiler, *FLAGS, *VERILATOR_FLAGS, runner])
+    return "\n".join([compiler, f"Verilator {version('verilator')}", *FLAGS, *VERILATOR_FLAGS, runner])
 
 
 def compiled_simulation(project: Path, timeout_s: float | None = None) -> Path:
@@ -80,13 +79,19 @@ def _compile(verilog: Verilog, project: Path, build: Path, timeout_s: float | No
     """Verilog to C++ to a program; without make, which would compile headers for longer than it saves."""
     root = verilator_root()
     sources = (project / "src").resolve()
-    with tempfile.TemporaryDirectory(prefix="fpgaml-verilator-") as scratch:
-        made = Path(scratch)
+    with scratch_directory("fpgaml-verilator-") as made:
         run_tool(
             [
                 *("env", f"VERILATOR_ROOT={root}", str(root / "bin" / "verilator_bin")),
                 *VERILATOR_FLAGS,
-                *("--top-module", verilog.name, "--Mdir", scratch, f"-I{sources}", str(sources / f"{verilog.name}.v")),
+                *(
+                    "--top-module",
+                    verilog.name,
+                    "--Mdir",
+                    str(made),
+                    f"-I{sources}",
+                    str(sources / f"{verilog.name}.v"),
+                ),
             ],
             name=f"Verilator {version('verilator')}",
             cwd=made,
@@ -95,7 +100,7 @@ def _compile(verilog: Verilog, project: Path, build: Path, timeout_s: float | No
         (made / "ports.h").write_text(_ports_header(verilog), encoding="utf-8")
         run_tool(
             [
-                *(COMPILER, *FLAGS, f"-I{scratch}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"),
+                *(COMPILER, *FLAGS, f"-I{made}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"),
                 *map(str, sorted(made.glob("*.cpp"))),
                 *(str(root / "include" / f"verilated{part}.cpp") for part in ("", "_threads")),
                 *(str(RUNNER), "-pthread", "-o", str(build / SIMULATION)),
@@ -125,26 +130,26 @@ def _ports_header(verilog: Verilog) -> str:
     return "\n".join(lines) + "\n"
 
 
-def simulate_words(simulation: Path, words: NDArray[np.int64], n_outputs: int) -> NDArray[np.int64]:
+def simulate_words(
+    simulation: Path, words: NDArray[np.int64], n_outputs: int, timeout_s: float | None = None
+) -> NDArray[np.int64]:
     """Output words, shape (n_events, n_outputs), of input words, shape (n_events, n_inputs).
 
     Raises
     ------
     ToolError
-        The simulation crashed.
+        The simulation crashed, or took longer than ``timeout_s``.
     OutputError
         The disk is full.
     """
-    with tempfile.TemporaryDirectory(prefix="fpgaml-rtl-") as scratch:
-        inputs, outputs = Path(scratch) / "inputs", Path(scratch) / "outputs"
-        try:
-            np.ascontiguousarray(words, dtype=np.int64).tofile(inputs)
-        except OSError as error:
-            raise OutputError(f"{scratch}: cannot be written: {error.strerror}. Free some of that disk") from error
+    with scratch_directory("fpgaml-rtl-") as scratch:
+        inputs, outputs = scratch / "inputs", scratch / "outputs"
+        inputs.write_bytes(np.ascontiguousarray(words, dtype=np.int64).tobytes())
         run_tool(
             [str(simulation.resolve()), str(inputs), str(outputs)],
             name="the simulation of Verilog",
             cwd=simulation.parent,
+            timeout_s=timeout_s,
         )
         found = np.fromfile(outputs, dtype=np.int64)
     if found.size != len(words) * n_outputs:

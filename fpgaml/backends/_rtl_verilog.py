@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fpgaml.errors import OutputError
+from fpgaml.fixed_point import FixedPoint
 from fpgaml.storage import read_json
 
 ADDER_NS = 1.0
@@ -65,6 +66,15 @@ class Verilog:
     clock_period_ns: float
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+
+    @property
+    def output_format(self) -> FixedPoint:
+        """The narrowest format that holds the words of all outputs, as fine as the finest of them."""
+        fraction = max(port.fraction for port in self.outputs)
+        signed = any(port.signed for port in self.outputs)
+        # An unsigned word needs one bit more beside signed ones.
+        integer = max(port.width - port.fraction + (signed and not port.signed) for port in self.outputs)
+        return FixedPoint(max(integer + fraction, 1 + signed), max(integer, 1 + signed - fraction), signed)
 
     @classmethod
     def load(cls, directory: Path) -> Verilog:

@@ -110,6 +110,12 @@ def synthesize(
     )
 
 
+def missing_tools(backend: str, steps: Sequence[str]) -> dict[str, str]:
+    """By step of ``steps``, what is not on the PATH, and what to do."""
+    tool = next((tool for tool in TOOLS[backend] if shutil.which(tool.name)), None)
+    return {step: missing for step in steps if (missing := _missing(step, backend, tool))}
+
+
 def _missing(step: str, backend: str, tool: Tool | None) -> str:
     """What is not on the PATH for a step, and what to do; empty if nothing is missing."""
     needed = [] if tool is not None else [" or ".join(tool.name for tool in TOOLS[backend])]

@@ -3,12 +3,10 @@
 # make check-files  the files alone
 # make clean        what these have built
 #
-# Needs make and g++ (or another compiler: make check CXX=clang++), and sha256sum for the files.
+# Needs make and g++, sha256sum for the files, and what check/build.mk says.
 
 TOP := @TOP@
-CXXFLAGS ?= -O2
 BENCH := check/build/words
-FILES := $(wildcard firmware/*.* firmware/*/*.* firmware/*/*/*.*) $(TOP)_bridge.cpp check/words.cpp
 
 .PHONY: check check-words check-files clean
 
@@ -22,13 +20,7 @@ check:
 check-files:
 	@sh check/files.sh
 
-check-words: $(BENCH)
-	@$(BENCH)
-
-$(BENCH): $(FILES)
-	@mkdir -p check/build
-	@grep -h '^#include "nnet_utils/' firmware/parameters.h > check/build/nnet_utils.h
-	$(CXX) $(CXXFLAGS) -std=c++17 -w -I. -Ifirmware -Ifirmware/ap_types -o $@ check/words.cpp
-
 clean:
 	rm -rf check/build
+
+include check/build.mk

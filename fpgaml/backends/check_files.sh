@@ -29,7 +29,11 @@ if [ "$(printf '%s\n' "$checked" | grep -c ': ')" != "$n_files" ]; then
     echo "certificate.json: has been edited: it does not name all of its $n_files files with their hashes"
     status=1
 fi
-for file in $(find firmware vectors check -type f ! -path 'check/build/*' ! -name '*.so'); do
+folders=
+for folder in firmware src model vectors check; do
+    [ -d $folder ] && folders="$folders $folder"
+done
+for file in $(find $folders -type f ! -path 'check/build/*' ! -name '*.so'); do
     if ! printf '%s\n' "$listed" | grep -qF "  $file"; then
         echo "$file is not in the certificate"
         status=1

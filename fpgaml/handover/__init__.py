@@ -51,7 +51,8 @@ class Certified:
     targets : sequence of Target
         The working points, the headline first.
     agreement : mapping
-        What the C simulation found over all test events, with the hash of the project's sources.
+        What the simulation found over all test events or more, with the hash of the project's sources; where there
+        are others than test events, ``composition`` says how many.
     """
 
     trained: TrainedModel
@@ -86,18 +87,18 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
     Parameters
     ----------
     project : HLSProject
-        On whose test events C simulation and model agree.
+        On whose test events simulation and model agree.
     certified : Certified
 
     Raises
     ------
     AgreementError
-        C simulation and model differ, or the project's files hold other options, types or weights than were asked for.
+        Simulation and model differ, or the project's files hold other options, types or weights than were asked for.
     OutputError
         The project cannot be written to, or a file of it cannot be read.
     """
-    if certified.agreement["mismatches"]:
-        raise AgreementError(f"{project.directory}: C simulation and model differ; there is nothing to certify")
+    if certified.agreement["mismatches"] or certified.agreement.get("interpreter_mismatches"):
+        raise AgreementError(f"{project.directory}: simulation and model differ; there is nothing to certify")
     backend = get_backend(project.hardware.backend)
     trained, directory = certified.trained, project.directory
     backend.check_files(
@@ -120,7 +121,7 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
         "output_fraction": interface.output_format.fraction,
     }
     written = [
-        *vectors.write(directory, **fractions),
+        *vectors.write(directory, number_files=backend.number_files, **fractions),
         *_write_bench(directory, backend, interface, len(vectors.events)),
     ]
     write_text(
@@ -129,6 +130,7 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
             project,
             interface,
             prototype=backend.prototype(directory, project.name),
+            port_notes=backend.port_notes(directory),
             predicted=backend.estimate(trained.firmware, trained.quantized_weights, project.hardware),
             agreement=certified.agreement,
             n_vectors=len(vectors.events),
@@ -143,10 +145,10 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
 
 def _interface(project: HLSProject, backend: Backend, certified: Certified) -> Interface:
     architecture, dataset = certified.trained.firmware, certified.dataset
-    output_format = backend.output_format(project.effective)
+    output_format = backend.output_format(project.directory, project.effective)
     offsets, scales, unit = input_scaling(dataset.metadata)
     return Interface(
-        top=project.name,
+        top=backend.bench_values(project.directory).get("TOP", project.name),
         input_shape=architecture.input_shape,
         input_format=architecture.input_format.format,
         output_format=output_format,
@@ -179,6 +181,8 @@ def _write_bench(directory: Path, backend: Backend, interface: Interface, n_even
         "N_OUTPUTS": interface.n_outputs,
         "OUTPUT_FRACTION": interface.output_format.fraction,
         "N_EVENTS": n_events,
+        "N_WORDS": n_events * interface.n_outputs,
+        **backend.bench_values(directory),
     }
     written = []
     for name, template in backend.bench_files().items():
@@ -212,6 +216,7 @@ def _certificate(
     names: Sequence[str],
 ) -> dict[str, Any]:
     trained, dataset = certified.trained, certified.dataset
+    backend = get_backend(project.hardware.backend)
     files = file_hashes(project.directory, set(names))
     return {
         "project": project.name,
@@ -228,8 +233,8 @@ def _certificate(
         "beyond_limits": [str(limit) for limit in limits],
         "edited_since_conversion": list(edited),
         "versions": {
-            **versions(),
-            "compiler": get_backend(project.hardware.backend).simulation_version().split("\n")[0],
+            **versions(backend.packages),
+            "compiler": backend.simulation_version().split("\n")[0],
         },
         "n_files": len(files),
         "files": files,

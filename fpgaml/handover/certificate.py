@@ -22,7 +22,8 @@ NOT_CERTIFIED = (
 )
 """What says which steps a tool shall take, or what tools write."""
 
-PACKAGES = ("fpgaml", "hls4ml", "qkeras-v3", "keras", "tensorflow", "numpy")
+PACKAGES = ("fpgaml", "qkeras-v3", "keras", "tensorflow", "numpy")
+"""Beside those of the backend."""
 
 
 def file_hashes(project: Path, names: Iterable[str]) -> dict[str, str]:
@@ -44,9 +45,9 @@ def weights_hash(weights: ModelWeights) -> str:
     return digest.hexdigest()
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that decide what is in a project."""
-    return {package: version(package) for package in PACKAGES}
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of the packages that decide what is in a project, those of its backend among them."""
+    return {package: version(package) for package in (*PACKAGES, *packages)}
 
 
 def edited_files(project: Path, converted: Mapping[str, str]) -> list[str]:

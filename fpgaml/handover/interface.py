@@ -54,7 +54,7 @@ class Interface:
     Parameters
     ----------
     top : str
-        The top-level function.
+        The top-level function or module.
     input_shape : tuple of int
     input_format, output_format : FixedPoint
         Of every input and every output.

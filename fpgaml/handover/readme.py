@@ -8,58 +8,18 @@ from typing import Any
 from fpgaml.convert import HLSProject
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover.interface import Interface, Threshold
+from fpgaml.handover.readme_tools import arithmetic_note, build_section, check_section
+from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import Limit
 from fpgaml.synthesis import Resources
 from fpgaml.tables import table, target_text
 
 SHOWN_NAMES = 40
-
-CHECK = """\
-## Check it
-
-`make check` needs `make`, `g++` and `sha256sum`, and no vendor's tool. It says which files are no longer those of
-`certificate.json`, builds a test bench with the `ap_types` headers that are in `firmware/`, runs the network on the
-vectors and names every word that differs. One flipped bit in a weight, in a vector or in a type makes it fail.
-
-`make check-words` does the second half only: after an edit on purpose it says whether the network still computes the
-same words. Its weights are those of `firmware/weights/*.h`, which are synthesized; a vendor's C simulation reads
-`firmware/weights/*.txt`, so whoever edits one edits both.
-
-`vectors/inputs.txt` and `vectors/outputs.txt` hold {n_vectors} events, one a line, as integer words.
-`vectors/events.txt` says which test event each is, and why it was taken:
-
-{reasons}
-
-`tb_data/` holds the same vectors as numbers, for hls4ml's own test bench, which the vendor's C simulation and
-co-simulation use.
-"""
-
-
-FUSED = """\
-Batch normalisation is folded into the weights, activations are fused into the layer before them. Accumulators hold
-every sum exactly."""
-
-VIVADO = """\
-```sh
-vivado_hls -f build_prj.tcl "reset=1 csim=1 synth=1 cosim=1 validation=1 export=0 vsynth=0"
-```
-
-`vsynth=1` adds logic synthesis, with Vivado, `export=1` the IP core."""
-
-VITIS = """\
-```sh
-vitis_hls -f build_prj.tcl                  # up to release 2023.2
-vitis-run --mode hls --tcl build_prj.tcl    # since
-```
-
-`build_opt.tcl` says which steps are taken: `vsynth` is logic synthesis, with Vivado, `export` the IP core. The
-certificate leaves this file out."""
-
-NOT_RUN = """\
-No vendor's tool was run by those who wrote fpgaml. Vivado HLS and Vitis HLS want projects of their own: `backend:
-vivado` or `backend: vitis` in the study."""
-
-TOOLS = {"vivado": ("Vivado HLS", VIVADO), "vitis": ("Vitis HLS", VITIS)}
+SOURCES = {
+    "test": "test events",
+    "other": "other events of the data set",
+    "drawn": "events drawn over the words of the inputs",
+}
 
 
 def readme(
@@ -67,6 +27,7 @@ def readme(
     interface: Interface,
     *,
     prototype: str,
+    port_notes: Sequence[str],
     predicted: Resources,
     agreement: Mapping[str, Any],
     n_vectors: int,
@@ -81,11 +42,13 @@ def readme(
     project : HLSProject
     interface : Interface
     prototype : str
-        Of the top-level function, in C++.
+        Of the top-level function in C++, or of the top module in Verilog.
+    port_notes : sequence of str
+        Paragraphs on where the bits are and when; none for hls4ml's projects.
     predicted : Resources
         As far as they can be said before synthesis.
     agreement : mapping
-        What the C simulation found: events, words, mismatches.
+        What the simulation found: events, words, mismatches, and where events come from if not all from the test set.
     n_vectors : int
         Events in ``vectors``.
     reasons : sequence of str
@@ -95,41 +58,49 @@ def readme(
     edited : sequence of str
         Files that someone has edited since the conversion.
     """
+    language = "cpp" if project.hardware.through_hls4ml else "verilog"
     parts = [
         f"# {project.name}",
-        _certified(agreement),
+        _certified(project, agreement),
         *_edited(edited),
         *_limits(limits),
         "## Interface",
-        f"```cpp\n{prototype}\n```",
-        *_inputs(interface, project.hardware.io_type),
-        *_outputs(interface),
+        f"```{language}\n{prototype}\n```",
+        *port_notes,
+        *_inputs(interface, project.hardware),
+        *_outputs(interface, project.hardware),
         "## Latency and resources",
         _predicted(predicted),
-        CHECK.format(
-            n_vectors=n_vectors, reasons="\n".join(f"- {number}: {reason}" for number, reason in enumerate(reasons))
-        ).rstrip(),
-        *_build(project),
+        check_section(
+            project,
+            n_vectors=str(n_vectors),
+            reasons="\n".join(f"- {number}: {reason}" for number, reason in enumerate(reasons)),
+        ),
+        *build_section(project, interface),
         "## What each layer has",
         _layers(project),
-        FUSED,
+        arithmetic_note(project),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _certified(agreement: Mapping[str, Any]) -> str:
+def _certified(project: HLSProject, agreement: Mapping[str, Any]) -> str:
+    simulation = "C simulation" if project.hardware.through_hls4ml else "RTL simulation, with Verilator,"
+    sources = agreement.get("composition", {"test": agreement["events"]})
+    events = ", ".join(f"{count:,} {SOURCES[source]}" for source, count in sources.items() if count)
     return (
-        f"Written by fpgaml. Its C simulation gave the words of the quantized model on {agreement['events']:,} test "
-        f"events: {agreement['mismatches']} of {agreement['words']:,} words differ. `certificate.json` has the hashes "
+        f"Written by fpgaml. Its {simulation} gave the words of the quantized model on {events}: "
+        f"{agreement['mismatches']} of {agreement['words']:,} words differ. `certificate.json` has the hashes "
         "of all files, of the model and of the data, and the versions of the tools."
     )
 
 
-def _inputs(interface: Interface, io_type: str) -> Iterator[str]:
+def _inputs(interface: Interface, hardware: Hardware) -> Iterator[str]:
     fixed, shape = interface.input_format, interface.input_shape
     yield (
-        f"**Inputs**: {interface.n_inputs} words of `{fixed.ap_type}` for one event: a word w stands for "
-        f"w × 2^{-fixed.fraction}, from {fixed.minimum:g} to {fixed.maximum:g}. " + _order(interface, io_type)
+        f"**Inputs**: {interface.n_inputs} words of {_type(fixed, hardware, fixed.ap_type)} for one event: a "
+        f"word w stands for w × 2^{-fixed.fraction}, from {fixed.minimum:g} to {fixed.maximum:g}. "
+        + _order(interface, hardware.io_type)
     )
     unit = f" {interface.unit}" if interface.unit else ""
     offset, scale = interface.offsets, interface.scales
@@ -165,17 +136,25 @@ def _order(interface: Interface, io_type: str) -> str:
     return f"They are an array of shape {shape}, the last index running fastest.{stream}"
 
 
-def _outputs(interface: Interface) -> Iterator[str]:
+def _outputs(interface: Interface, hardware: Hardware) -> Iterator[str]:
     fixed = interface.output_format
     yield (
-        f"**Output**: {interface.n_outputs} word of `{_ap_type(fixed)}`: w × 2^{-fixed.fraction}. It is the score "
-        "before any sigmoid; larger is more like signal."
+        f"**Output**: {interface.n_outputs} word of {_type(fixed, hardware, _ap_type(fixed))}: "
+        f"w × 2^{-fixed.fraction}. It is the score before any sigmoid; larger is more like signal."
     )
     yield "An event passes if its output word is at least the threshold:"
     yield table(
         ["working point", "threshold (word)", "score", "reached on validation events"],
         ([target_text(t.target), _word(t, fixed), repr(t.score), f"{t.achieved:.6g}"] for t in interface.thresholds),
     )
+
+
+def _type(fixed: FixedPoint, hardware: Hardware, ap_type: str) -> str:
+    """For C++ its own name, for Verilog in words."""
+    if hardware.through_hls4ml:
+        return f"`{ap_type}`"
+    sign = "two's complement" if fixed.signed else "without a sign"
+    return f"{fixed.width} bits, {sign}, {fixed.fraction} of them right of the binary point"
 
 
 def _ap_type(fixed: FixedPoint) -> str:
@@ -203,25 +182,29 @@ def _predicted(predicted: Resources) -> str:
     return f"Not synthesized; {predicted.origin}:\n\n" + table(["quantity", "value"], shown)
 
 
-def _build(project: HLSProject) -> Iterator[str]:
-    name, commands = TOOLS[project.hardware.backend]
-    yield "## Build it"
-    yield (
-        f"For {name}: part `{project.hardware.part}`, clock period {project.hardware.clock_period_ns:g} ns. In this "
-        "folder:"
-    )
-    yield commands
-    yield NOT_RUN
+COLUMNS = {
+    "class": "class",
+    "type": "output",
+    "accumulator": "accumulator",
+    "strategy": "strategy",
+    "reuse_factor": "reuse factor",
+    "parallelization_factor": "parallelization factor",
+}
+"""Headers by what the tool's effective configuration calls it."""
 
 
 def _layers(project: HLSProject) -> str:
-    rows = []
-    for name, facts in project.effective.items():
-        others = [str(facts.get(key, "")) for key in ("strategy", "reuse_factor", "parallelization_factor")]
-        rows.append([f"`{name}`", facts["class"], f"`{facts['type']}`", f"`{facts.get('accumulator', '')}`".strip("`")])
-        rows[-1] += others
-    headers = ["layer", "class", "output", "accumulator", "strategy", "reuse factor", "parallelization factor"]
-    return table(headers, rows)
+    """A row for each layer, with those columns that any of them has."""
+    layers = project.effective.values()
+    keys = [key for key in COLUMNS if any(key in facts for facts in layers)]
+    rows = [
+        [f"`{name}`", *(_cell(key, facts.get(key, "")) for key in keys)] for name, facts in project.effective.items()
+    ]
+    return table(["layer", *(COLUMNS[key] for key in keys)], rows)
+
+
+def _cell(key: str, value: Any) -> str:
+    return f"`{value}`" if value and key in ("type", "accumulator") and "<" in value else str(value)
 
 
 def _limits(limits: Sequence[Limit]) -> Iterator[str]:

