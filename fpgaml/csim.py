@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from fpgaml.backends import Backend, get_backend
 from fpgaml.convert import HLSProject
 from fpgaml.displays import html_table
-from fpgaml.errors import DataError
+from fpgaml.errors import DataError, ToolTimeoutError
 from fpgaml.storage import atomic_path, cache_directory
 from fpgaml.train import TrainedModel
 
@@ -142,7 +142,12 @@ class Agreement:
 
 
 def csim(
-    project: HLSProject, x: ArrayLike, *, processes: int | None = None, progress: Progress | None = None
+    project: HLSProject,
+    x: ArrayLike,
+    *,
+    processes: int | None = None,
+    timeout_s: float | None = None,
+    progress: Progress | None = None,
 ) -> Simulation:
     """Simulate a project bit for bit.
 
@@ -154,6 +159,8 @@ def csim(
         Inputs before quantization.
     processes : int, optional
         How many run side by side; as many as there are cores if not given.
+    timeout_s : float, optional
+        Seconds for compiling and simulating together; no limit if not given. A compilation that ends in time is kept.
     progress : rich.progress.Progress, optional
         Where to show events.
 
@@ -163,6 +170,8 @@ def csim(
         ``x`` does not have the project's input shape.
     ToolError
         No compiler, sources that do not compile, or a simulation that crashes.
+    ToolTimeoutError
+        It took longer than ``timeout_s``; every process has been ended.
     """
     inputs = np.asarray(x)
     shape = project.architecture.input_shape
@@ -173,7 +182,19 @@ def csim(
     backend = get_backend(project.hardware.backend)
     shown = progress.add_task("csim", total=None) if progress else None  # its end is not known while g++ works
     started = time.perf_counter()
-    build, kept = _build(backend, project)
+
+    def left_s() -> float | None:
+        """Of the time limit."""
+        if timeout_s is None:
+            return None
+        left = started + timeout_s - time.perf_counter()
+        if left <= 0:
+            raise ToolTimeoutError(
+                f"C simulation of {len(inputs)} events took longer than {timeout_s / 60:.3g} minutes"
+            )
+        return left
+
+    build, kept = _build(backend, project, left_s())
     built = time.perf_counter()
     if progress and shown is not None:
         progress.update(shown, total=len(inputs))
@@ -186,7 +207,7 @@ def csim(
     def simulate(events: NDArray[np.int64]) -> int:
         if len(events):
             chunk = inputs[events].reshape(len(events), -1).astype(np.float64)
-            scores[events] = backend.simulate(build, chunk, n_outputs)
+            scores[events] = backend.simulate(build, chunk, n_outputs, left_s())
         return len(events)
 
     with ThreadPoolExecutor(processes) as pool:
@@ -209,15 +230,16 @@ def compare(
     x: ArrayLike,
     *,
     processes: int | None = None,
+    timeout_s: float | None = None,
     progress: Progress | None = None,
 ) -> Agreement:
     """Compare the C simulation of a project with the model, every output of every event, for exact equality.
 
     The model is evaluated in float64, which holds every product and sum exactly. Parameters and errors are those of
-    ``csim``.
+    ``csim``; its time limit does not hold for the model.
     """
     inputs = np.asarray(x)
-    simulation = csim(project, inputs, processes=processes, progress=progress)
+    simulation = csim(project, inputs, processes=processes, timeout_s=timeout_s, progress=progress)
     reference = trained.predict(inputs)
     differs = simulation.scores != reference
     first = None
@@ -239,7 +261,7 @@ def project_digest(project: HLSProject) -> str:
     return digest.hexdigest()
 
 
-def _build(backend: Backend, project: HLSProject) -> tuple[Path, bool]:
+def _build(backend: Backend, project: HLSProject, timeout_s: float | None = None) -> tuple[Path, bool]:
     """The compiled simulation, and whether it was kept from before."""
     digest = hashlib.sha256(f"{backend.simulation_version()}\0{project_digest(project)}".encode())
     build = cache_directory() / "csim" / digest.hexdigest()[:32]
@@ -247,7 +269,7 @@ def _build(backend: Backend, project: HLSProject) -> tuple[Path, bool]:
         return build, True
     with atomic_path(build) as fresh:
         fresh.mkdir()
-        backend.build_simulation(project.directory, project.name, fresh)
+        backend.build_simulation(project.directory, project.name, fresh, timeout_s)
     return build, False
 
 

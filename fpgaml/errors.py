@@ -36,6 +36,14 @@ class ToolError(FpgamlError):
     """A program or package outside fpgaml is missing or failed."""
 
 
+class ToolMissingError(ToolError):
+    """A program or package is not installed."""
+
+
+class ToolTimeoutError(ToolError):
+    """A program took longer than it was given."""
+
+
 class DivergedError(ToolError):
     """Training has left the range of numbers: its loss is not finite, and would not be so the next time either."""
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fpgaml.certificate_section import certificate_section
 from fpgaml.evaluation import Difference, Evaluation
 from fpgaml.layer_profile import LayerProfile
 from fpgaml.layer_section import layer_section
@@ -338,7 +339,9 @@ def _simulation(run: Run) -> str:
         return f"{agreement_text(None)} {project}"
     keys = ("events", "words", "mismatches", "events_per_s", "wall_s", "build_s", "processes")
     rows = [[words(key), plain(run.agreement[key])] for key in keys if key in run.agreement]
-    return f"{agreement_text(run.agreement)} {project}\n\n{table(['', ''], rows)}"
+    certified = "" if run.hls_project is None else certificate_section(run.hls_project)
+    parts = [f"{agreement_text(run.agreement)} {project}", table(["", ""], rows), certified]
+    return "\n\n".join(filter(None, parts))
 
 
 def _environment(run: Run) -> str:

@@ -14,6 +14,11 @@ from fpgaml.synthesis import CHECKS, Synthesis
 RTL = "rtl"
 """The backend, and the extra with its tools, that needs no vendor."""
 
+NEXT_BEST = (
+    f"Without AMD's tools `fpgaml synthesize RUN --backend {RTL}` gives figures; it needs pip install 'fpgaml[{RTL}]'. "
+    "`fpgaml doctor` says which tools are here"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSynthesis:
@@ -108,10 +113,7 @@ class NetworkSynthesis:
             told = ", ".join(f"{step.step} ({step.status})" for step in wrong)
             message = f"{self.project}: not done: {told}. What was finished is kept"
             if self.backend != RTL and any(step.status == "tool not found" for step in wrong):
-                message += (
-                    f". Without AMD's tools `fpgaml synthesize RUN --backend {RTL}` gives figures; it needs "
-                    f"pip install 'fpgaml[{RTL}]'. `fpgaml doctor` says which tools are here"
-                )
+                message += f". {NEXT_BEST}"
             raise ToolError(message)
 
     def __str__(self) -> str:

@@ -107,10 +107,16 @@ def run(
             train_network(network, data, progress)
         convert_network(study, network, progress)
         found = simulate_network(network, data, progress)
+        refused = None
+        try:
+            hand_over_network(study, network, data, progress)  # before the report, which tells of the certificate
+        except AgreementError as error:
+            refused = error
         with shown(progress, "report"):
             report = write_report(output, inputs=lambda: data.dataset.part("validation").x)
         check_agreement(found, output)
-        hand_over_network(study, network, data, progress)
+        if refused is not None:
+            raise refused
     return report
 
 
@@ -180,7 +186,9 @@ def read_log(output: Path, *, style: Format, n: int) -> str:
     events = journal_events(output)
     study = Study.load(output / STUDY)
     target = target_text(study.targets[0])
-    return logbook(events, format=style, n=n, title=study.name, target=target, trials=study.trials)
+    return logbook(
+        events, format=style, n=n, title=study.name, target=target, trials=study.trials, options=study.search
+    )
 
 
 def journal_events(output: Path) -> list[Mapping[str, Any]]:
@@ -319,6 +327,8 @@ def _facts(study: Study, found: SearchResult) -> dict[str, Any]:
     return {
         "best": found.trials[0].trial,
         "objective": study.search.objective,
+        "metric": study.search.metric,
+        "limits": list(study.search.limits),
         "front_cost": found.front_cost,
         "trials": len({trial.trial for trial in found.trials} | set(found.failed)),
         "failed": len(found.failed),
@@ -342,6 +352,7 @@ def _facts(study: Study, found: SearchResult) -> dict[str, Any]:
             "epochs": found.trials[0].epochs,
             "trials": [trial.trial for trial in compared],
             "scores": [trial.score for trial in compared],
+            "feasible": [trial.feasible for trial in compared],
             **{name: [trial.cost[name] for trial in compared] for name in dict.fromkeys(["ebops", found.front_cost])},
         },
     }

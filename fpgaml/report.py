@@ -16,13 +16,13 @@ from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError
 from fpgaml.evaluation import Evaluation, evaluate
 from fpgaml.html_report import render_html
-from fpgaml.html_report.page_facts import turn_on_curves
 from fpgaml.layer_profile import LayerProfile, profile_layers
 from fpgaml.markdown import report_text
 from fpgaml.report_figures import report_figures
 from fpgaml.runs import Run, load_run
 from fpgaml.storage import read_json, write_json, write_text
 from fpgaml.train import TrainedModel
+from fpgaml.turn_on import turn_on_curves
 
 __all__ = ["Report", "Run", "load_run", "summarize", "write_report"]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from fpgaml import figures
 from fpgaml.comparison import SeedMean
 from fpgaml.evaluation import Evaluation
-from fpgaml.html_report.page_facts import turn_on_curves
 from fpgaml.layer_profile import LayerProfile, kernels
 from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run
 from fpgaml.tables import cost_text, quantity_text, target_text
 from fpgaml.train import TrainedModel
+from fpgaml.turn_on import turn_on_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,6 +154,7 @@ def _layers(trained: TrainedModel | None, profile: LayerProfile | None) -> _Draw
 def _search(run: Run) -> _Drawn:
     if run.search is not None:
         compared, cost = run.search["compared"], run.search.get("front_cost", "ebops")
+        metric = run.search.get("metric", run.search["objective"])
         yield (
             "Search",
             "pareto_front",
@@ -163,7 +164,7 @@ def _search(run: Run) -> _Drawn:
                 compared[cost],
                 winner=_position(run.winners, compared["trials"]),
                 cost_label=cost_text(cost),
-                score_label=f"Score on validation ({run.search['objective'].replace('_', ' ')})",
+                score_label=f"Score on validation ({metric.replace('_', ' ')})",
             ),
         )
     means = {} if run.winners is None else _means(run.winners)

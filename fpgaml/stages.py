@@ -318,8 +318,22 @@ def simulate_network(network: Network, data: RunData, progress: Progress | None)
 
 def hand_over_network(study: Study, network: Network, data: RunData, progress: Progress | None) -> None:
     """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree."""
-    found, project = read_json(network.agreement), HLSProject.load(network.project)
-    if found["mismatches"] or handed_over(project, found):
+    hand_over_project(study, network, data, HLSProject.load(network.project), read_json(network.agreement), progress)
+
+
+def hand_over_project(
+    study: Study,
+    network: Network,
+    data: RunData,
+    project: HLSProject,
+    found: Mapping[str, Any],
+    progress: Progress | None,
+) -> None:
+    """Complete any project of a network, the study's own or one for another backend, where simulation and model agree.
+
+    ``found`` is the agreement over all test events or more, with the hash of the project's sources.
+    """
+    if found["mismatches"] or found.get("interpreter_mismatches") or handed_over(project, found):
         return
     with shown(progress, "hand-over"):
         load_tensorflow()

@@ -16,6 +16,19 @@ Status = Literal["done", "failed", "timed out", "not run", "tool not found"]
 CHECKS = ("cosim", "simulation")
 """Steps that compare: where one of them fails, something may be wrong with the network, not with a tool."""
 
+FIGURES = {
+    "lut": "LUT",
+    "ff": "FF",
+    "dsp": "DSP",
+    "bram_18k": "BRAM (18 Kibit)",
+    "uram": "URAM",
+    "latency_cycles": "latency (cycles)",
+    "latency_ns": "latency (ns)",
+    "interval_cycles": "interval (cycles)",
+    "clock_estimate_ns": "clock estimate (ns)",
+}
+"""What ``Resources`` tells, in the order in which people see it, with the name that they read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -80,20 +93,10 @@ class Resources:
 
     def rows(self) -> list[tuple[str, str]]:
         """What is known, as rows of (name with unit, value) for people."""
-        named = {
-            "LUT": self.lut,
-            "FF": self.ff,
-            "DSP": self.dsp,
-            "BRAM (18 Kibit)": self.bram_18k,
-            "URAM": self.uram,
-            "latency (cycles)": self.latency_cycles,
-            "latency (ns)": self.latency_ns,
-            "interval (cycles)": self.interval_cycles,
-            "clock estimate (ns)": self.clock_estimate_ns,
-        }
+        named = ((name, getattr(self, key)) for key, name in FIGURES.items())
         return [
             (name, f"{value:,}" if isinstance(value, int) else f"{value:g}")
-            for name, value in named.items()
+            for name, value in named
             if value is not None
         ]
 

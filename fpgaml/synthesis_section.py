@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpgaml.synthesis import StepReport, Synthesis
+from fpgaml.synthesis import FIGURES, Synthesis
 from fpgaml.tables import plain, table
 
 NONE = "Not synthesized yet: `fpgaml synthesize` does it, with AMD's tools or, for a pipeline in Verilog, without them."
 MEANING = """\
 Figures of different origins are not the same quantity: before place and route they are estimates. Latency in ns is at
 the clock period that was asked for; the clock estimate is what the origin thinks is possible."""
-
-PARTS = {"LUT": "lut", "FF": "ff", "DSP": "dsp", "BRAM (18 Kibit)": "bram_18k", "URAM": "uram"}
-"""What a part has so many of, by the name that people read."""
 
 
 def synthesis_section(syntheses: Sequence[Mapping[str, Any]]) -> str:
@@ -56,16 +53,17 @@ def _agreement(found: Mapping[str, Any]) -> str:
 def _steps(found: Synthesis) -> list[str]:
     tool = f"{found.tool} {found.version}" if found.version else f"{found.tool}, which is not there"
     named = [dict(step.resources.rows()) if step.resources is not None else {} for step in found.steps]
+    shares = [{FIGURES[key]: share for key, share in step.utilisation.items()} for step in found.steps]
     figures = list(dict.fromkeys(name for rows in named for name in rows))
     rows = [
         [
             step.step,
             step.status,
             "" if step.wall_s is None else f"{step.wall_s:.0f}",
-            *(_figure(step, name, known.get(name, "")) for name in figures),
+            *(_figure(known.get(name, ""), share.get(name)) for name in figures),
             "" if step.resources is None else step.resources.origin,
         ]
-        for step, known in zip(found.steps, named, strict=True)
+        for step, known, share in zip(found.steps, named, shares, strict=True)
     ]
     headers = ["step", "status", "seconds", *figures, "figures from"]
     clock = f"clock period {plain(found.clock_period_ns)} ns"
@@ -77,7 +75,6 @@ def _steps(found: Synthesis) -> list[str]:
     return [f"{tool}; part `{found.part}`, {clock}.", table(headers, rows), *([told] if told else [])]
 
 
-def _figure(step: StepReport, name: str, value: str) -> str:
+def _figure(value: str, share: float | None) -> str:
     """A figure with its share of the part, where the report tells it."""
-    share = step.utilisation.get(PARTS.get(name, ""))
     return value if not value or share is None else f"{value} ({100 * share:.2g} %)"

@@ -20,13 +20,13 @@ from fpgaml.convert import MANIFEST, HLSProject, convert
 from fpgaml.csim import compare, project_digest
 from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
-from fpgaml.errors import AgreementError, OutputError, StudyError, did_you_mean
+from fpgaml.errors import AgreementError, OutputError, StudyError, ToolMissingError, ToolTimeoutError, did_you_mean
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover.certificate import CERTIFICATE, edited_files
 from fpgaml.hardware import Hardware
-from fpgaml.network_synthesis import NetworkSynthesis
+from fpgaml.network_synthesis import NEXT_BEST, NetworkSynthesis
 from fpgaml.run_directory import working_in
-from fpgaml.stages import Network, RunData, opened, restore_trial, shown, top_function
+from fpgaml.stages import Network, RunData, hand_over_project, opened, restore_trial, shown, top_function
 from fpgaml.storage import read_json, write_json
 from fpgaml.train import TrainedModel
 
@@ -69,7 +69,7 @@ def synthesize(
     steps : sequence of str, optional
         Some of the backend's ``synthesis_steps``; all if not given.
     timeout_s : float, optional
-        Seconds for each step; no limit if not given.
+        Seconds for each step, and for compiling and simulating before them; no limit if not given.
     events : int, optional
         How many events to compare: test events first, then the rest of the data set, then inputs whose words are drawn
         uniformly. If not given: test events, and for the backend ``rtl`` at least ``EVENTS``; for the study's own
@@ -91,7 +91,10 @@ def synthesize(
     OutputError
         Nothing has been trained, converted or simulated, or something cannot be written.
     ToolError
-        A tool that writes or simulates the project is missing or failed.
+        A tool that writes or simulates the project is missing or failed; with another backend than the study's, no step
+        asked for has its tool, which is told before anything is converted.
+    ToolTimeoutError
+        The comparison took longer than ``timeout_s``. The project and a finished compilation are kept.
     """
     study, network = opened(output, trial)
     hardware = network.point.hardware
@@ -103,9 +106,10 @@ def synthesize(
     chosen = _chosen_steps(get_backend(hardware.backend), hardware.backend, steps)
     with working_in(output):
         place = _Place(study, network, hardware, RunData(study, output, progress), progress)
-        found = place.begun()
-        found = place.compared(found, chosen, events)
+        found = place.begun(chosen)
+        found = place.compared(found, chosen, events, timeout_s)
         if found.agrees is not False:
+            place.hand_over(found)
             for step in chosen:
                 found = place.stepped(found, step, timeout_s)
     return found
@@ -164,11 +168,23 @@ class _Place:
     def stored(self) -> Path:
         return self.network.output / "synthesis" / f"{self.network.name}-{self.hardware.backend}.json"
 
-    def begun(self) -> NetworkSynthesis:
+    def without_tools(self, steps: Sequence[str], before: NetworkSynthesis | None) -> str:
+        """What is missing where none of the steps still to do can run; empty if one can, or if all are done."""
+        done = before and before.synthesis and {step.step for step in before.synthesis.ended("done")}
+        pending = [step for step in steps if step not in (done or ())]
+        missing = get_backend(self.hardware.backend).missing_tools(pending)
+        return "; ".join(dict.fromkeys(missing.values())) if len(missing) == len(pending) else ""
+
+    def begun(self, steps: Sequence[str]) -> NetworkSynthesis:
         """What is known of the project as it is now; a project for another backend is written if it is not there."""
         if self.own:
             project, agreement = self._simulated()
         else:
+            before = NetworkSynthesis.load(self.stored) if self.stored.exists() else None
+            if missing := self.without_tools(steps, before):
+                raise ToolMissingError(
+                    f"{self.project}: no step asked for can run, so nothing has been begun: {missing}. {NEXT_BEST}"
+                )
             project, agreement = self._converted(), None
         digest = project_digest(project)
         found = NetworkSynthesis(
@@ -190,12 +206,16 @@ class _Place:
             )
         return found  # simulated again since, after a change that was wanted
 
-    def compared(self, found: NetworkSynthesis, steps: Sequence[str], events: int | None) -> NetworkSynthesis:
+    def compared(
+        self, found: NetworkSynthesis, steps: Sequence[str], events: int | None, timeout_s: float | None
+    ) -> NetworkSynthesis:
         """With the words of model and project compared, on at least the events asked for."""
         is_step = "simulation" in get_backend(self.hardware.backend).synthesis_steps
         if is_step and "simulation" not in steps:
             return found
         if found.agreement is not None and found.agreement["events"] >= (events or (EVENTS if is_step else 0)):
+            return found
+        if self.without_tools(steps, found):  # each step will say so
             return found
         dataset = self.data.dataset
         if is_step and events is None:
@@ -213,11 +233,25 @@ class _Place:
                 hardware=self.hardware,
                 effective=project.effective,
             )
-            compared = compare(project, trained, x, progress=self.progress)
+            try:
+                compared = compare(project, trained, x, timeout_s=timeout_s, progress=self.progress)
+            except ToolTimeoutError as error:
+                raise ToolTimeoutError(
+                    f"{self.project}: timed out in the comparison with the model, before the first step: {error}. "
+                    "No step has begun; project and finished compilation are kept. --timeout gives it more, --events "
+                    "takes fewer events"
+                ) from error
         _log.info("%s: %s", self.project, compared)
         found = replace(found, agreement={**compared.to_json(), "composition": composition, "seed": SEED})
         write_json(self.stored, found.to_json())
         return found
+
+    def hand_over(self, found: NetworkSynthesis) -> None:
+        """Complete a project for another backend once it was compared; the study's own one was before."""
+        if self.own or found.agreement is None:
+            return
+        agreement = {**found.agreement, "project_sha256": found.project_sha256}
+        hand_over_project(self.study, self.network, self.data, HLSProject.load(self.project), agreement, self.progress)
 
     def stepped(self, found: NetworkSynthesis, step: str, timeout_s: float | None) -> NetworkSynthesis:
         """With one step more, unless it has been done; stored."""

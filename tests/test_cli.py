@@ -88,7 +88,7 @@ BAD_STUDIES = {
     "missing activation": (f"  - {RELU}\n", "", "layers[1]", ["no number format", "Put a relu or quantize layer"]),
     "batchnorm first": (FIRST, f"{{kind: batchnorm}}\n  - {FIRST}", "layers[0]", ["directly after a dense"]),
     "batchnorm after relu": (RELU, f"{RELU}\n  - {{kind: batchnorm}}", "layers[2]", ["directly after a dense"]),
-    "two scores": ("units: 1,", "units: 2,", "layers", ["the last one gives (2,)", "takes one score"], 10),
+    "two scores": ("units: 1,", "units: 2,", "layers", ["gives (2,)", "takes one score: end in", "units: 1"], 10),
     "convolution of a list": (FIRST, CONV, "layers[0]", ["(height, width, channels), found (4,)"]),
     "reuse factor": (
         "backend: vivado",

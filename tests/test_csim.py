@@ -18,6 +18,7 @@ from fpgaml.csim import compare, csim
 from fpgaml.errors import DataError, OutputError, StudyError, ToolError
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
+from fpgaml.train import TrainedModel
 
 pytestmark = pytest.mark.slow
 
@@ -175,3 +176,25 @@ def test_what_was_asked_for_is_in_the_written_project(whole_project, tmp_path):
     assert "ap_fixed<8,3,AP_RND_CONV,AP_SAT,0> inputs_t" in (project.directory / "firmware" / "defines.h").read_text()
     assert HLSProject.load(project.directory) == project
     assert replace(project, hardware=whole_project.hardware).architecture == whole_project.architecture
+
+
+@pytest.mark.parametrize(("bits", "refused"), [((4, -1), True), ((4, 0), False)])
+def test_a_layer_whose_weights_are_all_zero_is_refused_where_hls4ml_would_stop(bits, refused, tmp_path):
+    dense = layer_class("dense")
+    architecture = network(
+        (4,), [dense(units=3, bits=(2, 1)), layer_class("relu")(bits=bits), dense(units=1, bits=(6, 1))]
+    )
+    whole = random_model(architecture, seed=1)
+    empty = {key: np.zeros_like(values) for key, values in whole.weights["dense_1"].items()}
+    trained = TrainedModel(whole.firmware, {**whole.weights, "dense_1": empty})
+    if not refused:
+        assert compare(convert(trained, Hardware(), tmp_path / "p", name="tiny"), trained, np.ones((5, 4))).exact
+        return
+    told = "dense_1: all its weights and biases are zero .* relu_1 takes values up to 0.4"
+    with pytest.raises(ToolError, match=told):
+        convert(trained, Hardware(), tmp_path / "p", name="tiny")
+    assert not (tmp_path / "p").exists()
+    # The refusal is for hls4ml's sake: where this passes, it can go.
+    graph = (tmp_path / "g", "tiny", trained.firmware, trained.quantized_weights, Hardware())
+    with pytest.raises(ToolError, match="AssertionError: min must be less than or equal to max"):
+        get_backend("vivado").graph(*graph)

@@ -71,6 +71,13 @@ def test_products_that_share_a_multiplier():
     assert dataclasses.replace(single, origin="") == dataclasses.replace(found, origin="")
 
 
+@pytest.mark.parametrize(("strategy", "multipliers"), [("latency", 1), ("resource", 2)])
+def test_zeros_take_no_shared_multiplier_with_the_strategy_latency(strategy, multipliers):
+    # hls4ml's multiplier_limit: ceil(4 / 2) - floor(2 / 2); the strategy resource runs through all weights.
+    network_and_weights = two_by_two((10, 4), [[3.0, 2.75], [0.0, 0.0]])
+    assert predicted(*network_and_weights, strategy=strategy, reuse_factor=2).dsp == multipliers
+
+
 def test_a_convolution_computes_some_positions_at_a_time():
     conv = layer("conv2d", filters=2, kernel_size=2, bits=(6, 1))
     score = [layer("relu", bits=(6, 2)), layer("flatten"), layer("dense", units=1, bits=(6, 1))]
@@ -168,7 +175,10 @@ def silent(monkeypatch):
 
 
 @pytest.mark.usefixtures("silent")
-@pytest.mark.parametrize("options", [{"limits": ["lut <= 5"]}, {"cost": "lut"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"limits": ["lut <= 5"]}, {"cost": "lut"}, {"objective": "lut", "cost": "ebops", "limits": ["auc >= 0.5"]}],
+)
 def test_what_cannot_be_predicted_is_refused_before_anything_is_done(tmp_path, options):
     write_data(tmp_path)
     study = small_study(tmp_path, search={"max_epochs": 3, **options})

@@ -19,7 +19,7 @@ from fpgaml import pipeline
 from fpgaml.cost import cost
 from fpgaml.errors import OutputError
 from fpgaml.html_report import render_html
-from fpgaml.html_report.page_facts import confusion, curve_figures, score_shares, turn_on_curves
+from fpgaml.html_report.page_facts import confusion, curve_figures, score_shares
 from fpgaml.html_report.performance_charts import efficiency_chart, rejection_chart, score_chart
 from fpgaml.html_report.search_view import search_view
 from fpgaml.html_report.training_charts import front_chart
@@ -30,6 +30,7 @@ from fpgaml.report import load_run, write_report
 from fpgaml.storage import read_json, write_json
 from fpgaml.study import Study
 from fpgaml.tables import choice_text
+from fpgaml.turn_on import turn_on_curves
 
 REPOSITORY = Path(__file__).parents[1]
 IDS = ("headline", "efficiency", "search", "training", "layers", "synthesis", "scores", "turn-on", "study", "method")

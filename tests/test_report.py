@@ -14,6 +14,7 @@ from fpgaml.curves import performance_curve
 from fpgaml.errors import OutputError
 from fpgaml.evaluation import evaluate
 from fpgaml.events import Events
+from fpgaml.handover.certificate import file_hashes
 from fpgaml.markdown import report_text
 from fpgaml.metrics import Estimate, choose_working_point
 from fpgaml.report import Report, load_run, summarize, write_report
@@ -388,6 +389,30 @@ def test_what_synthesis_found_is_told(tmp_path):
         "- csynth, cosim: Give it longer.",
     ):
         assert piece in text, piece
+
+
+def test_the_certificate_of_the_project_is_told_and_whether_it_still_holds(tmp_path):
+    directory = write_run(tmp_path / "run")
+    assert "ertificate" not in text_and_summary(directory)[0]
+    project = directory / "hls_projects" / TRIAL
+    (project / "Makefile").write_text("check:\n", encoding="utf-8")
+    certificate = {
+        "model": {"weights_sha256": "a1" * 32},
+        "data": {"sha256": "b2" * 32},
+        "csim": {"events": 1200, "words": 2400, "mismatches": 0, "project_sha256": "c3" * 32},
+        "vectors": {"events": 500, "words": 1000},
+        "files": file_hashes(project, ["Makefile"]),
+    }
+    write_json(project / "certificate.json", certificate)
+    text, _ = text_and_summary(directory)
+    assert "**Certified**: when this report was written, every file was as `certificate.json` lists it. `make" in text
+    assert "| words compared | 2,400 over 1,200 events, 0 differ |" in text
+    assert "| weights, SHA-256 | `a1a1a1a1a1a1…` |" in text
+    (project / "Makefile").write_text("check: all\n", encoding="utf-8")
+    assert "**Certificate: no longer valid.** Changed or missing" in text_and_summary(directory)[0]
+    write_json(project / "certificate.json", {"files": {}})
+    with pytest.raises(OutputError, match="is no certificate"):
+        text_and_summary(directory)
 
 
 def test_disagreement_is_loud(tmp_path):

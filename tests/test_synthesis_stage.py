@@ -96,6 +96,29 @@ def test_without_tools_it_says_what_is_missing_and_the_next_best_thing(output, t
     assert statuses(output) == ["tool not found"] * 3
 
 
+def test_missing_tools_are_told_before_another_backend_is_converted(output, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    before = snapshot(output)
+    assert main(["synthesize", str(output), "--backend", "vitis"]) == 2
+    error = capsys.readouterr().err
+    assert "no step asked for can run, so nothing has been begun: vitis-run or vitis_hls" in error
+    assert "fpgaml synthesize RUN --backend rtl" in error
+    assert snapshot(output) == before
+
+
+def test_the_time_limit_holds_for_the_comparison_too(output, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", f"{stand_in(output.parent / 'bin', 'vitis-run')}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FPGAML_CACHE_DIR", str(output.parent / "cache"))  # nothing has been compiled before
+    asked = ["synthesize", str(output), "--backend", "vitis", "--steps", "csynth", "--events", "601"]
+    assert main([*asked, "--timeout", "0.005"]) == 2
+    error = capsys.readouterr().err
+    assert "timed out in the comparison with the model, before the first step: g++ took longer than 0.00" in error
+    assert "--timeout gives it more" in error
+    assert project_of(output, "vitis").exists()
+    assert not (output / "synthesis").exists()
+    assert not list((output.parent / "cache" / "csim").iterdir())  # no half of a compilation
+
+
 def test_all_steps_once(output, capsys):
     assert main(["synthesize", str(output)]) == 0
     text = capsys.readouterr().out
@@ -233,6 +256,7 @@ def test_another_backend_is_converted_and_compared_first(output, capsys, monkeyp
     before = snapshot(output)
     assert main(asked) == 0
     assert snapshot(output) == before
+    assert (project_of(output, "vitis") / "certificate.json").exists()  # handed over, as the study's own
 
     (path,) = (output / "synthesis").glob("*-vitis.json")
     kept = path.read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ def render_html(
     profile : LayerProfile, optional
         What the layers do with their bits, if it is known.
     turn_on : mapping of quantity to mapping of model to TurnOnCurve
-        As ``page_facts.turn_on_curves`` gives them.
+        As ``turn_on_curves`` gives them.
     """
     searched = search_view(run)
     drawn = _charts(run, evaluation, searched, profile, turn_on)
