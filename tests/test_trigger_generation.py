@@ -194,7 +194,8 @@ def interrupted(cache: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = quick_process()
     program = GENERATE.format(name=process.name, settings=process.settings, chunk_events=20, n_events=240)
     with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, env=dict(os.environ)) as running:
-        while running.poll() is None and not list(cache.rglob("chunk-*.npz")):
+        # Not rglob: it looks into the folders of unfinished chunks too, which vanish.
+        while running.poll() is None and not list(cache.glob("trigger/*/chunk-*.npz")):
             pass
         yield running
         running.kill()
