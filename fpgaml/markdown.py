@@ -42,8 +42,9 @@ All intervals are central at {level:.2f} %, one standard deviation.
   simulation describes the detector, cross sections or pile-up."""
 
 LIMITS = """\
-- The csim is bit-true C++ of the HLS project, not RTL and not a device. Synthesis, where it has run, estimates timing
-  and resources; they are known only after place and route, which is no part of this report.
+- The csim is bit-true C++ of the HLS project, not RTL (with the backend `rtl` it is the simulated Verilog), and not a
+  device. Synthesis, where it has run, estimates timing and resources; they are known only after place and route, which
+  is no part of this report.
 - Agreement is shown on the events that were simulated, and claimed for no others.
 - A threshold that stands on a few validation events, or on a few heavy ones, is uncertain in a way that no resampling
   sees.
