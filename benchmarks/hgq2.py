@@ -3,14 +3,16 @@
     python benchmarks/hgq2.py --data magic04.data --environment DIR [--output DIR] [--json FILE] [--figure FILE]
                               [--markdown FILE]
 
-ours: the study --study is searched, the front of validation score against EBOPs is taken, each member is trained with
-every seed of --seeds, and the seed that is best on validation events is traced.
+ours: the study --study is searched, and every member of the front of validation score against predicted LUTs is
+trained with every seed of --seeds.
 HGQ2: hgq2_train.py runs in an environment of its own, which is made in --environment from PyPI if nothing is there,
 because HGQ2 ships a package called `qkeras` that must never meet the other one. It trains networks of the shapes
---units on the same events, with growing pressure on their EBOPs, and traces some of each front.
-Both: da4ml's circuit, Verilog pipelined for the clock of the study, Yosys for its part. Scores are the circuit's own,
-on all validation and test events; the threshold stands on validation hadrons, the efficiency on test gammas, and the
-interval knows both. What is finished in --output is not done again.
+--units, with every seed, on the same events, with growing pressure on their EBOPs, and traces some of each front.
+Both: da4ml's circuits. Of each method those are taken that no other beats in both efficiency on validation events and
+bits of adders, and --members of them, evenly apart, become Verilog, pipelined for the clock of the study, and Yosys'
+netlist for its part. Scores are the circuit's own, on all validation and test events; the threshold stands on
+validation hadrons, the efficiency on test gammas, and the interval knows both. What is finished in --output is not
+done again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,9 @@ from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import ToolError
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.fixed_point import FixedPoint
+from fpgaml.hardware import Hardware
 from fpgaml.metrics import Target
+from fpgaml.pareto import pareto_front
 from fpgaml.search import search
 from fpgaml.study import Study
 from fpgaml.train import TrainedModel, train
@@ -49,28 +54,42 @@ HERE = Path(__file__).parent
 PACKAGES = ("HGQ2==0.2.0", "da4ml==0.5.2", "keras==3.15.1", "jax[cpu]==0.10.2", "numpy==2.4.6")
 GRID = FixedPoint.from_qkeras(12, 4)
 """What HGQ2's inputs are given on: the input format of magic_mlp.yaml."""
-STUDIES = [HERE / "hgq2_magic.yaml", HERE / "hgq2_magic_large.yaml", HERE / "hgq2_magic_seven.yaml"]
 SHOWN = ((0.1, "10 %"), (0.01, "1 %"))
 LOOKS = {"fpgaml": ("o", "tab:blue"), "HGQ2": ("s", "tab:orange")}
 
 
 def main() -> None:
-    """Train both, synthesize both, judge both; print, write and draw."""
+    """Train both, choose of both, synthesize both, judge both; print, write and draw."""
     options = _options()
     environment = describe_environment(seed=options.seeds[0], command=" ".join(["python", *sys.argv]))
     with tempfile.TemporaryDirectory() as temporary:
         output = (options.output or Path(temporary)).resolve()
         output.mkdir(parents=True, exist_ok=True)
-        studies = [write_study(path, options.data, output) for path in options.study]
-        dataset = studies[0].dataset()
-        made = [*hgq2_networks(options, dataset, output), *our_networks(options, studies, output)]
-        rows = [row for network in made if (row := judged(studies[0], dataset, network, options))]
+        study = write_study(options, output)
+        dataset = study.dataset()
+        made = {
+            "HGQ2": hgq2_networks(options, dataset, output),
+            "fpgaml": our_networks(options, study, dataset, output),
+        }
+        chosen = [network for networks in made.values() for network in front(networks, options.members)]
+        hardware = study.point(next(iter(study.grid()))).hardware
+        with ThreadPoolExecutor(options.workers) as pool:
+            list(pool.map(lambda network: synthesize(network["place"], hardware, options.timeout_s), chosen))
+        rows = [judged(study, dataset, network) for network in chosen]
     rows.sort(key=lambda row: (row["method"], row["lut"]))
-    print(table(rows, "plain"))
+    effort = [effort_of(method, networks) for method, networks in made.items()]
+    ratios = {text: luts_at_equal_efficiency(rows, target) for target, text in SHOWN}
+    print(table(rows, "plain"), *map(describe_effort, effort), *map(describe_ratio, ratios.items()), sep="\n")
     if options.markdown:
         options.markdown.write_text(table(rows, "markdown") + "\n", encoding="utf-8")
     if options.json:
-        content = {"environment": environment, "options": vars(options), "networks": rows}
+        content = {
+            "environment": environment,
+            "options": vars(options),
+            "effort": effort,
+            "lut_ratios": ratios,
+            "networks": rows,
+        }
         options.json.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
     if options.figure:
         draw(rows, options.figure)
@@ -80,24 +99,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="MAGIC's, see magic_mlp.yaml")
     parser.add_argument("--environment", type=Path, required=True, metavar="DIR", help="with HGQ2; made if not there")
-    parser.add_argument("--study", type=Path, nargs="+", default=STUDIES, metavar="FILE")
-    parser.add_argument(
-        "--search", type=Path, nargs="+", metavar="DIR", help="where `fpgaml search` has searched each study"
-    )
-    parser.add_argument("--members", type=int, default=8, metavar="N", help="of each front")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of our members' last trainings")
-    parser.add_argument("--last-epochs", type=int, metavar="N", help="of those trainings; default: the study's")
-    parser.add_argument("--workers", type=int, metavar="N", help="of the search")
+    parser.add_argument("--study", type=Path, default=HERE / "hgq2_magic.yaml", metavar="FILE")
+    parser.add_argument("--split", type=int, default=1, metavar="SEED", help="of the events into three parts")
+    parser.add_argument("--members", type=int, default=12, metavar="N", help="of each front that are synthesized")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of HGQ2's trainings, and of our last")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="trainings and syntheses at a time")
     parser.add_argument(
         "--units", nargs="+", default=["64,32", "32,16", "16,8"], metavar="N,N", help="HGQ2's hidden layers"
     )
     parser.add_argument("--epochs", type=int, default=600, metavar="N", help="of each HGQ2 training")
     parser.add_argument("--beta", type=float, nargs=2, default=[3e-6, 2e-4], metavar=("FIRST", "LAST"))
     parser.add_argument("--cycle", type=int, default=100, metavar="N", help="epochs of a cosine of its learning rate")
-    parser.add_argument(
-        "--largest", type=int, default=10_000, metavar="N", help="bits of adders, by da4ml; larger ones are left out"
-    )
-    parser.add_argument("--finished", action="store_true", help="leave out what is not synthesized yet in --output")
     parser.add_argument("--timeout-s", type=float, default=1800, metavar="S", help="for Yosys, each network")
     parser.add_argument("--output", type=Path, metavar="DIR", help="keeps everything, and goes on from there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -106,101 +118,97 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_study(path: Path, data: Path, output: Path) -> Study:
-    """The study with the path of the data, as a file in ``output``."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    content["data"]["path"] = str(data.resolve())
-    path = output / path.name
+def write_study(options: argparse.Namespace, output: Path) -> Study:
+    """The study with the path of the data and the seed of the split, as a file in ``output``."""
+    content = yaml.safe_load(options.study.read_text(encoding="utf-8"))
+    content["data"]["path"] = str(options.data.resolve())
+    content["data"]["split"]["seed"] = options.split
+    path: Path = output / options.study.name
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return Study.load(path)
 
 
-def our_networks(options: argparse.Namespace, studies: Sequence[Study], output: Path) -> Iterator[dict[str, Any]]:
-    """The fronts of the searches, trained to the end, as circuits."""
+def our_networks(options: argparse.Namespace, study: Study, dataset: Dataset, output: Path) -> list[dict[str, Any]]:
+    """The front of the search, every member trained to the end with every seed, as circuits."""
     load_tensorflow()
-    first = studies[0].dataset()
-    for number, study in enumerate(studies):
-        dataset = study.dataset()
-        if not all(np.array_equal(getattr(dataset, name), getattr(first, name)) for name in ("y", "split")):
-            raise SystemExit(
-                f"{study.name}: its events are not those of {studies[0].name}, or are split in another way"
-            )
-        found = search_result(options.search[number] if options.search else None, study, dataset, output, options)
-        for trial in spread(found["pareto_front"], options.members):
-            place = output / "fpgaml" / trial["trial"]
+    found = search_result(study, dataset, output, options)
+    networks = []
+    for trial in found["pareto_front"]:
+        for seed in options.seeds:
+            place = output / "fpgaml" / f"{trial['trial']}_{seed}"
             if not (place / "network.json").exists():
-                facts = our_network(study, dataset, trial, options, place)
-                facts |= {"study": study.name, "search_epochs": found["epochs"], "search_trials": found["trials"]}
+                facts = our_network(study, dataset, trial, seed, place)
+                facts |= {name: found[name] for name in ("search_epochs", "search_trials", "search_s")}
                 (place / "network.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-            yield {"method": "fpgaml", "place": place, **json.loads((place / "network.json").read_text("utf-8"))}
+            facts = json.loads((place / "network.json").read_text("utf-8"))
+            networks.append({"method": "fpgaml", "place": place, **facts})
+    return networks
 
 
-def our_network(
-    study: Study, dataset: Dataset, trial: Mapping[str, Any], options: argparse.Namespace, place: Path
-) -> dict[str, Any]:
+def our_network(study: Study, dataset: Dataset, trial: Mapping[str, Any], seed: int, place: Path) -> dict[str, Any]:
     """One of them: trained, traced, and its scores compared with QKeras'."""
     from fpgaml.backends._rtl_trace import trace_network
 
-    trained = trained_member(study, dataset, trial, options, place)
+    point = study.point(trial["choices"])
+    trained = train(point.architecture, dataset, point.train.model_copy(update={"seed": seed}))
+    trained.save(place)
     logic = trace_network(trained.firmware, trained.quantized_weights).network()
     logic.save(place / "logic.json")
+    compared = save_scores(logic, trained, dataset, place)
     return {
         "network": trial["trial"],
-        "units": [trial["choices"]["units_1"], trial["choices"]["units_2"]],
+        "units": [trial["choices"][name] for name in ("units_1", "units_2")],
         "choices": dict(trial["choices"]),
         "ebops": cost(trained.firmware, trained.quantized_weights).ebops,
+        "adder_bits": logic.cost,
+        "validation": validation_score(place, dataset, study.targets[0]),
         "zero_weights": int(sum((layer["kernel"] == 0).sum() for layer in trained.quantized_weights.values())),
-        "seed": trained.seed,
+        "seed": seed,
         "last_epochs": len(trained.history["loss"]),
         "training_s": trained.wall_s,
-        "words_compared": save_scores(logic, trained, dataset, place),
+        "words_compared": compared,
     }
 
 
-def search_result(
-    searched: Path | None, study: Study, dataset: Dataset, output: Path, options: argparse.Namespace
-) -> Mapping[str, Any]:
-    """Front, trials and epochs of the search, which is run first unless it is given."""
-    if searched:
-        content: Mapping[str, Any] = json.loads((searched / "search.json").read_text(encoding="utf-8"))
-        return content
-    found = search(study, dataset, output / study.name, workers=options.workers)
-    front = [{"trial": t.trial, "choices": dict(t.choices), "cost": dict(t.cost)} for t in found.front]
-    return {"pareto_front": front, "trials": len(found.trials), "epochs": found.epochs}
+def search_result(study: Study, dataset: Dataset, output: Path, options: argparse.Namespace) -> Mapping[str, Any]:
+    """Front, trials, epochs and seconds of the search; the seconds are those of the call that finished it."""
+    place = output / "search.json"
+    if not place.exists():
+        found = search(study, dataset, output / study.name, workers=options.workers)
+        front = [{"trial": t.trial, "choices": dict(t.choices), "cost": dict(t.cost)} for t in found.front]
+        content = {"search_trials": len(found.trials), "search_epochs": found.epochs, "search_s": found.wall_s}
+        place.write_text(json.dumps({"pareto_front": front, **content}, indent=1), encoding="utf-8")
+    result: Mapping[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return result
 
 
-def spread(front: Sequence[Mapping[str, Any]], n: int) -> list[Mapping[str, Any]]:
-    """At most ``n`` of the front, about evenly apart in the logarithm of their EBOPs; the cheapest first."""
-    if len(front) <= n:
-        return list(front)
-    logs = np.log([trial["cost"]["ebops"] for trial in front])
+def front(networks: Sequence[Mapping[str, Any]], n: int) -> list[Mapping[str, Any]]:
+    """Of the networks that no other beats in both validation efficiency and bits of adders, at most ``n``.
+
+    They are about evenly apart in the logarithm of the bits; the cheapest first.
+    """
+    found = [
+        networks[place]
+        for place in pareto_front([each["validation"] for each in networks], [each["adder_bits"] for each in networks])
+    ]
+    if len(found) <= n:
+        return found
+    logs = np.log([each["adder_bits"] for each in found])
     chosen = {int(np.argmin(abs(logs - at))) for at in np.linspace(logs[0], logs[-1], n)}
-    return [front[position] for position in sorted(chosen)]
+    return [found[position] for position in sorted(chosen)]
 
 
-def trained_member(
-    study: Study, dataset: Dataset, trial: Mapping[str, Any], options: argparse.Namespace, place: Path
-) -> TrainedModel:
-    """The training that is best on validation events, at the search's working points."""
-    point, validation = study.point(trial["choices"]), dataset.part("validation")
-    best: tuple[float, TrainedModel] | None = None
-    for seed in options.seeds:
-        changed = {"seed": seed, "epochs": options.last_epochs or point.train.epochs}
-        trained = train(point.architecture, dataset, point.train.model_copy(update=changed))
-        scores = trained.predict(validation.x)[:, 0]
-        value = float(np.mean([_efficiency(scores, validation.y, study.targets[0], m) for m in (0.5, 1.0, 2.0)]))
-        if best is None or value > best[0]:
-            best = value, trained
-    assert best is not None
-    best[1].save(place)
-    return best[1]
-
-
-def _efficiency(scores: Any, y: Any, target: Target, multiple: float) -> float:
+def validation_score(place: Path, dataset: Dataset, target: Target) -> float:
+    """What epochs and networks are chosen by: mean efficiency at half, once and twice the target."""
     from fpgaml.metrics import choose_working_point
 
-    point = choose_working_point(scores[y == 0], kind=target.kind, target=multiple * target.value)
-    return float((scores[y == 1] >= point.threshold).mean())
+    with np.load(place / "scores.npz") as arrays:
+        scores = arrays["validation"]
+    y, found = dataset.part("validation").y, []
+    for multiple in (0.5, 1.0, 2.0):
+        point = choose_working_point(scores[y == 0], kind=target.kind, target=multiple * target.value)
+        found.append(float((scores[y == 1] >= point.threshold).mean()))
+    return float(np.mean(found))
 
 
 def save_scores(logic: Any, trained: TrainedModel, dataset: Dataset, place: Path) -> int:
@@ -217,8 +225,10 @@ def save_scores(logic: Any, trained: TrainedModel, dataset: Dataset, place: Path
     return sum(map(len, columns.values()))
 
 
-def hgq2_networks(options: argparse.Namespace, dataset: Dataset, output: Path) -> Iterator[dict[str, Any]]:
-    """HGQ2's networks of every shape, as circuits, with their scores."""
+def hgq2_networks(options: argparse.Namespace, dataset: Dataset, output: Path) -> list[dict[str, Any]]:
+    """HGQ2's networks of every shape and seed, as circuits, with their scores."""
+    from da4ml.cmvm.types import CombLogic
+
     python = hgq2_python(options.environment)
     inputs = output / "data.npz"
     columns: dict[str, Any] = {}
@@ -226,22 +236,35 @@ def hgq2_networks(options: argparse.Namespace, dataset: Dataset, output: Path) -
         part = dataset.part(split)
         columns |= {f"x_{split}": GRID.quantize(part.x).astype(np.float32), f"y_{split}": part.y}
     np.savez(inputs, **columns)
-    for units in options.units:
-        shape = output / "hgq2" / units.replace(",", "-")
-        if not (shape / "networks.json").exists():
-            sizes = ["--epochs", str(options.epochs), "--beta", *map(str, options.beta)]
-            sizes += ["--cycle", str(options.cycle)]
-            command = [str(python), str(HERE / "hgq2_train.py"), "--data", str(inputs), "--output", str(shape)]
-            # -E and an empty path: nothing of this environment may be seen from the other.
-            subprocess.run(
-                [command[0], "-E", *command[1:], "--units", *units.split(","), *sizes],
-                check=True,
-                env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
-            )
-        for facts in json.loads((shape / "networks.json").read_text(encoding="utf-8")):
-            place = shape / facts["network"]
+    wanted = [
+        (units, seed, output / "hgq2" / f"{units.replace(',', '-')}_{seed}")
+        for units in options.units
+        for seed in options.seeds
+    ]
+    sizes = ["--epochs", str(options.epochs), "--beta", *map(str, options.beta), "--cycle", str(options.cycle)]
+
+    def finish(training: tuple[str, int, Path]) -> None:
+        units, seed, place = training
+        if (place / "networks.json").exists():
+            return
+        # -E and no paths: nothing of this environment may be seen from the other.
+        command = [str(python), "-E", str(HERE / "hgq2_train.py"), "--data", str(inputs), "--output", str(place)]
+        subprocess.run(
+            [*command, "--units", *units.split(","), "--seed", str(seed), *sizes],
+            check=True,
+            env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
+        )
+
+    with ThreadPoolExecutor(options.workers) as pool:
+        list(pool.map(finish, wanted))
+    networks = []
+    for _, _, directory in wanted:
+        for facts in json.loads((directory / "networks.json").read_text(encoding="utf-8")):
+            place = directory / facts["network"]
             place.mkdir(exist_ok=True)
-            yield {"method": "HGQ2", "place": place, **facts}
+            logic = CombLogic.load(place.with_suffix(".json"))
+            networks.append({"method": "HGQ2", "place": place, "adder_bits": logic.cost, **facts})
+    return networks
 
 
 def hgq2_python(directory: Path) -> Path:
@@ -253,42 +276,46 @@ def hgq2_python(directory: Path) -> Path:
     return python
 
 
-def judged(
-    study: Study, dataset: Dataset, network: Mapping[str, Any], options: argparse.Namespace
-) -> dict[str, Any] | None:
-    """The network's efficiencies with intervals, and its resources after synthesis; None if it is too large."""
+def synthesize(place: Path, hardware: Hardware, timeout_s: float) -> None:
+    """Write the network's ``resources.json`` if it is not there: what Yosys makes of its Verilog."""
+    from da4ml.cmvm.types import CombLogic
+
+    resources = place / "resources.json"
+    if resources.exists():
+        return
+    started = time.perf_counter()
+    logic = CombLogic.load(_circuit(place))
+    write_verilog(logic, place, "network", clock_period_ns=hardware.clock_period_ns)
+    found = synthesize_verilog(place, "network", family=family_of(hardware.part), timeout_s=timeout_s)
+    content = {**found.to_json(), "wall_s": time.perf_counter() - started}
+    resources.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _circuit(place: Path) -> Path:
+    """Ours lies in the network's folder, HGQ2's beside it."""
+    ours = place / "logic.json"
+    return ours if ours.exists() else place.with_suffix(".json")
+
+
+def judged(study: Study, dataset: Dataset, network: Mapping[str, Any]) -> dict[str, Any]:
+    """The network's efficiencies with intervals, and its resources after synthesis."""
     from da4ml.cmvm.types import CombLogic
 
     place: Path = network["place"]
     ours = network["method"] == "fpgaml"
-    logic = CombLogic.load(place / "logic.json" if ours else place.with_suffix(".json"))
-    if logic.cost > options.largest:
-        print(f"{place}: {logic.cost:.0f} bits of adders, not synthesized (--largest {options.largest})")
-        return None
     with np.load(place / "scores.npz" if ours else place.with_suffix(".npz")) as arrays:
         columns = {name: arrays[name] for name in arrays.files}
     if not ours:  # the circuit as it was read here, on the words that were given to it there
+        logic = CombLogic.load(_circuit(place))
         for split in SPLITS[1:]:
             if not np.array_equal(np.asarray(logic.predict(columns[f"x_{split}"])).ravel(), columns[split]):
                 raise ToolError(f"{place}: the circuit gives other scores here than where it was traced")
-    hardware = study.point(next(iter(study.grid()))).hardware
-    resources = place / "resources.json"
-    if not resources.exists() and options.finished:
-        print(f"{place}: {logic.cost:.0f} bits of adders, not synthesized yet")
-        return None
-    if not resources.exists():
-        started = time.perf_counter()
-        write_verilog(logic, place, "network", clock_period_ns=hardware.clock_period_ns)
-        found = synthesize_verilog(place, "network", family=family_of(hardware.part), timeout_s=options.timeout_s)
-        content = {**found.to_json(), "wall_s": time.perf_counter() - started}
-        resources.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    taken = json.loads(resources.read_text(encoding="utf-8"))
+    taken = json.loads((place / "resources.json").read_text(encoding="utf-8"))
     scores = {"qkeras": Scores(**{split: columns[split] for split in SPLITS[1:]})}
     evaluation = evaluate(Events.of(dataset), scores, study.targets)
     return {
         **{key: value for key, value in network.items() if key != "place"},
         **{key: taken[key] for key in ("origin", "lut", "ff", "dsp", "latency_cycles", "latency_ns", "wall_s")},
-        "adder_bits": logic.cost,
         "auc": evaluation.auc["qkeras"],
         "efficiencies": [
             {
@@ -299,6 +326,31 @@ def judged(
             for target in study.targets
         ],
     }
+
+
+def effort_of(method: str, networks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Epochs and seconds of all trainings of a method, those included of which nothing is shown."""
+    if method == "HGQ2":  # one training gives several networks
+        trainings = {network["place"].parent: network for network in networks}.values()
+        epochs, seconds = sum(t["epochs"] for t in trainings), sum(t["training_s"] for t in trainings)
+        return {"method": method, "trainings": len(trainings), "epochs": epochs, "training_s": seconds}
+    first = networks[0]
+    return {
+        "method": method,
+        "trainings": first["search_trials"] + len(networks),
+        "epochs": first["search_epochs"] + sum(network["last_epochs"] for network in networks),
+        "training_s": sum(network["training_s"] for network in networks),
+        "search_s": first["search_s"],
+    }
+
+
+def describe_effort(effort: Mapping[str, Any]) -> str:
+    """A line for people."""
+    searched = f", {effort['search_s']:.0f} s of searching before" if "search_s" in effort else ""
+    return (
+        f"{effort['method']}: {effort['trainings']} trainings, {effort['epochs']} epochs, "
+        f"{effort['training_s']:.0f} s{searched}"
+    )
 
 
 def at(row: Mapping[str, Any], target: float) -> Mapping[str, float]:
@@ -327,6 +379,37 @@ def table(rows: Sequence[Mapping[str, Any]], style: str) -> str:
         return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *cells])
     widths = [max(len(line[column]) for line in [header, *cells]) for column in range(len(header))]
     return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(line, widths, strict=True)) for line in [header, *cells])
+
+
+def luts_at_equal_efficiency(rows: Sequence[Mapping[str, Any]], target: float) -> dict[str, float]:
+    """LUTs of fpgaml over HGQ2's, over all signal efficiencies that both reach: geometric mean, smallest and largest.
+
+    At each efficiency stands each method's cheapest network that has it, or more.
+    """
+    points = {
+        method: np.array([(at(row, target)["value"], row["lut"]) for row in rows if row["method"] == method])
+        for method in LOOKS
+    }
+    lowest = max(float(found[found[:, 1].argmin(), 0]) for found in points.values())
+    highest = min(float(found[:, 0].max()) for found in points.values())
+    ours, theirs = (
+        np.array([found[found[:, 0] >= each, 1].min() for each in np.linspace(lowest, highest, 1001)])
+        for found in (points["fpgaml"], points["HGQ2"])
+    )
+    logs = np.log(ours / theirs)
+    found = {"mean": logs.mean(), "smallest": logs.min(), "largest": logs.max()}
+    ratios = {name: float(np.exp(value)) for name, value in found.items()}
+    return {"from_efficiency": lowest, "to_efficiency": highest, **ratios}
+
+
+def describe_ratio(found: tuple[str, Mapping[str, float]]) -> str:
+    """A line for people."""
+    text, ratio = found
+    return (
+        f"at {text} of hadrons, for signal efficiencies from {ratio['from_efficiency']:.3f} to "
+        f"{ratio['to_efficiency']:.3f}: fpgaml needs {ratio['mean']:.2f} times HGQ2's LUTs "
+        f"({ratio['smallest']:.2f} to {ratio['largest']:.2f})"
+    )
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
