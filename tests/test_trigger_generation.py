@@ -179,8 +179,10 @@ def test_a_broken_chunk_is_generated_anew(cache: Path, caplog: pytest.LogCapture
     assert contents(cache) == before
 
 
+# A shell that has started the tests in the background has SIGINT ignored, and whatever they start inherits that.
 GENERATE = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fpgaml.trigger_data.generation import load_pools
 from fpgaml.trigger_data.processes import Process
 process = Process(name={name!r}, settings={settings!r}, energy_tev=14.0, chunk_events={chunk_events})
