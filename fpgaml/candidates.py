@@ -12,7 +12,7 @@ import numpy as np
 
 from fpgaml.comparison import Comparison
 from fpgaml.metrics import Target
-from fpgaml.search_options import Limit, SearchOptions
+from fpgaml.search_options import SearchOptions
 from fpgaml.seed_trainings import FLOAT
 
 
@@ -97,7 +97,7 @@ class Candidate:
         One lucky seed is not enough: a network that is good enough by chance on validation events is not on others.
         """
         kept = any(training.feasible for training in self.trainings)
-        return not self.failed and kept and all(limit.holds(self.known) for limit in self._metric_limits)
+        return not self.failed and kept and all(limit.holds(self.known) for limit in self.options.metric_limits)
 
     @property
     def order(self) -> tuple[float, ...]:
@@ -108,13 +108,10 @@ class Candidate:
     @property
     def missed_by(self) -> float:
         """How far it is from keeping the limits: the nearest training, and the mean over seeds for those on metrics."""
-        return min(
-            (
-                sum(limit.missed_by({**training.cost, **training.metrics}) for limit in self.options.parsed)
-                for training in self.trainings
-            ),
-            default=math.inf,
-        ) + sum(limit.missed_by(self.known) for limit in self._metric_limits if self.trainings)
+        if not self.trainings:
+            return math.inf
+        nearest = min(self.options.missed_by({**training.cost, **training.metrics}) for training in self.trainings)
+        return nearest + sum(limit.missed_by(self.known) for limit in self.options.metric_limits)
 
     def nearest(self) -> str:
         """How near it came, for a message."""
@@ -122,10 +119,6 @@ class Candidate:
         limited = {limit.name for limit in self.options.parsed} - set(self.known)
         costs = [f"{name} {min(t.cost[name] for t in self.trainings):g} at least" for name in sorted(limited)]
         return f"trial {self.trial} came nearest: {', '.join([*metrics, *costs])}"
-
-    @property
-    def _metric_limits(self) -> list[Limit]:
-        return [limit for limit in self.options.parsed if limit.about_metric]
 
     def _rank(self, training: Training) -> tuple[float, ...]:
         cost = [training.cost[self.options.objective]] if self.options.minimises_cost else []

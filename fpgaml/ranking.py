@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fpgaml.errors import StudyError, did_you_mean
-from fpgaml.search_options import METRICS, SearchOptions
+from fpgaml.search_options import METRICS, SearchOptions, meets
 
 OBJECTIVES = {
     "signal_efficiency": ("signal_efficiency_smooth", 1.0),
@@ -71,7 +71,7 @@ def known_of(
     curves: Mapping[str, Sequence[float]], cost: Mapping[str, float], options: SearchOptions
 ) -> dict[str, float]:
     """What limits are about: the cost of a trial, and the metrics that they ask for, as means over the last third."""
-    asked = {limit.name for limit in options.parsed if limit.about_metric}
+    asked = {limit.name for limit in options.metric_limits}
     return {**cost, **{name: _late(curves[LIMITED[name]]) for name in METRICS if name in asked}}
 
 
@@ -95,16 +95,14 @@ def merit(score: float, known: Mapping[str, float], options: SearchOptions) -> f
     if not options.feasible_first:
         return score
     floor = COST_FLOOR if options.minimises_cost else FLOORS[options.objective]
-    if all(limit.holds(known) for limit in options.parsed):
+    if meets(options.limits, known):
         return max(-floor, -math.log2(1 + known[options.objective]) if options.minimises_cost else score)
-    missed = sum(limit.missed_by(known) for limit in options.parsed)
-    return -floor * (2 - 1 / (1 + missed))
+    return -floor * (2 - 1 / (1 + options.missed_by(known)))
 
 
 def feasible(event: Mapping[str, Any], options: SearchOptions) -> bool:
     """Whether a finished trial, as the journal has it, keeps all limits."""
-    known = known_of(event.get("curves") or {}, event["cost"], options)
-    return all(limit.holds(known) for limit in options.parsed)
+    return meets(options.limits, known_of(event.get("curves") or {}, event["cost"], options))
 
 
 def order(event: Mapping[str, Any]) -> tuple[Any, ...]:

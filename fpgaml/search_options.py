@@ -250,6 +250,15 @@ class SearchOptions(pydantic.BaseModel):
         return tuple(map(Limit.parse, self.limits))
 
     @property
+    def metric_limits(self) -> tuple[Limit, ...]:
+        """Those that say how good a trial has to be."""
+        return tuple(limit for limit in self.parsed if limit.about_metric)
+
+    def missed_by(self, known: Mapping[str, float]) -> float:
+        """The sum over limits of what a trial misses each by, see ``Limit.missed_by``; 0 if it keeps them all."""
+        return sum(limit.missed_by(known) for limit in self.parsed)
+
+    @property
     def minimises_cost(self) -> bool:
         """Whether the objective is a cost."""
         return self.objective not in METRICS
@@ -259,12 +268,12 @@ class SearchOptions(pydantic.BaseModel):
         """What scores are about: the objective, or, where that is a cost, the metric of the first limit on one."""
         if not self.minimises_cost:
             return self.objective
-        return next(limit.name for limit in self.parsed if limit.about_metric)
+        return self.metric_limits[0].name
 
     @property
     def feasible_first(self) -> bool:
         """Whether trials that keep all limits rank before those that do not."""
-        return self.minimises_cost or any(limit.about_metric for limit in self.parsed)
+        return self.minimises_cost or bool(self.metric_limits)
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -275,7 +284,7 @@ class SearchOptions(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _cost_needs_a_metric(self) -> SearchOptions:
-        if self.minimises_cost and not any(limit.about_metric for limit in self.parsed):
+        if self.minimises_cost and not self.metric_limits:
             raise ValueError(
                 f"the objective {self.objective} alone would choose the smallest network, whatever it does: say in "
                 'limits how good it has to be, as in limits: ["signal_efficiency >= 0.4"], or with '

