@@ -44,11 +44,11 @@ from fpgaml.errors import ToolError
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
-from fpgaml.metrics import Target
 from fpgaml.pareto import pareto_front
 from fpgaml.search import search
 from fpgaml.study import Study
 from fpgaml.train import TrainedModel, train
+from fpgaml.validation import Validated
 
 HERE = Path(__file__).parent
 PACKAGES = ("HGQ2==0.2.0", "da4ml==0.5.2", "keras==3.15.1", "jax[cpu]==0.10.2", "numpy==2.4.6")
@@ -155,13 +155,15 @@ def our_network(study: Study, dataset: Dataset, trial: Mapping[str, Any], seed: 
     logic = trace_network(trained.firmware, trained.quantized_weights).network()
     logic.save(place / "logic.json")
     compared = save_scores(logic, trained, dataset, place)
+    validation = dataset.part("validation")
+    judged_validation = Validated(scores=trained.predict(validation.x)[:, 0], y=validation.y, target=study.targets[0])
     return {
         "network": trial["trial"],
         "units": [trial["choices"][name] for name in ("units_1", "units_2")],
         "choices": dict(trial["choices"]),
         "ebops": cost(trained.firmware, trained.quantized_weights).ebops,
         "adder_bits": logic.cost,
-        "validation": validation_score(place, dataset, study.targets[0]),
+        "validation": judged_validation.metrics()["signal_efficiency_smooth"],
         "zero_weights": int(sum((layer["kernel"] == 0).sum() for layer in trained.quantized_weights.values())),
         "seed": seed,
         "last_epochs": len(trained.history["loss"]),
@@ -196,19 +198,6 @@ def front(networks: Sequence[Mapping[str, Any]], n: int) -> list[Mapping[str, An
     logs = np.log([each["adder_bits"] for each in found])
     chosen = {int(np.argmin(abs(logs - at))) for at in np.linspace(logs[0], logs[-1], n)}
     return [found[position] for position in sorted(chosen)]
-
-
-def validation_score(place: Path, dataset: Dataset, target: Target) -> float:
-    """What epochs and networks are chosen by: mean efficiency at half, once and twice the target."""
-    from fpgaml.metrics import choose_working_point
-
-    with np.load(place / "scores.npz") as arrays:
-        scores = arrays["validation"]
-    y, found = dataset.part("validation").y, []
-    for multiple in (0.5, 1.0, 2.0):
-        point = choose_working_point(scores[y == 0], kind=target.kind, target=multiple * target.value)
-        found.append(float((scores[y == 1] >= point.threshold).mean()))
-    return float(np.mean(found))
 
 
 def save_scores(logic: Any, trained: TrainedModel, dataset: Dataset, place: Path) -> int:
@@ -381,10 +370,10 @@ def table(rows: Sequence[Mapping[str, Any]], style: str) -> str:
     return "\n".join("  ".join(f"{c:{w}}" for c, w in zip(line, widths, strict=True)) for line in [header, *cells])
 
 
-def luts_at_equal_efficiency(rows: Sequence[Mapping[str, Any]], target: float) -> dict[str, float]:
+def luts_at_equal_efficiency(rows: Sequence[Mapping[str, Any]], target: float) -> dict[str, float] | None:
     """LUTs of fpgaml over HGQ2's, over all signal efficiencies that both reach: geometric mean, smallest and largest.
 
-    At each efficiency stands each method's cheapest network that has it, or more.
+    At each efficiency stands each method's cheapest network that has it, or more. They may reach none in common: None.
     """
     points = {
         method: np.array([(at(row, target)["value"], row["lut"]) for row in rows if row["method"] == method])
@@ -392,6 +381,8 @@ def luts_at_equal_efficiency(rows: Sequence[Mapping[str, Any]], target: float) -
     }
     lowest = max(float(found[found[:, 1].argmin(), 0]) for found in points.values())
     highest = min(float(found[:, 0].max()) for found in points.values())
+    if lowest > highest:
+        return None
     ours, theirs = (
         np.array([found[found[:, 0] >= each, 1].min() for each in np.linspace(lowest, highest, 1001)])
         for found in (points["fpgaml"], points["HGQ2"])
@@ -402,9 +393,11 @@ def luts_at_equal_efficiency(rows: Sequence[Mapping[str, Any]], target: float) -
     return {"from_efficiency": lowest, "to_efficiency": highest, **ratios}
 
 
-def describe_ratio(found: tuple[str, Mapping[str, float]]) -> str:
+def describe_ratio(found: tuple[str, Mapping[str, float] | None]) -> str:
     """A line for people."""
     text, ratio = found
+    if ratio is None:
+        return f"at {text} of hadrons: no signal efficiency that both reach"
     return (
         f"at {text} of hadrons, for signal efficiencies from {ratio['from_efficiency']:.3f} to "
         f"{ratio['to_efficiency']:.3f}: fpgaml needs {ratio['mean']:.2f} times HGQ2's LUTs "
