@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _hls4ml_estimate, _vendor
+from fpgaml.backends._bench import bench_files
 from fpgaml.backends._compiler import COMPILER, compiler_version
 from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototype
 from fpgaml.backends._hls4ml_graph import (
@@ -40,14 +41,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 RUNNER = Path(__file__).with_name("csim_runner.cpp")
-BENCH = {
-    "Makefile": RUNNER.with_name("check.mk"),
-    "check/build.mk": RUNNER.with_name("check_hls4ml.mk"),
-    "check/words.cpp": RUNNER.with_name("check_words.cpp"),
-    "check/files.sh": RUNNER.with_name("check_files.sh"),
-}
-"""What a project carries with it to check itself, by its place there."""
-
 FLAGS = ("-O3", "-std=c++17", "-w", "-fno-gnu-unique")
 
 _log = logging.getLogger(__name__)
@@ -105,8 +98,8 @@ class Hls4mlBackend(Backend):
         )
 
     def bench_files(self) -> Mapping[str, Path]:
-        """A test bench for g++ alone, and the Makefile that builds it; see ``Backend.bench_files``."""
-        return BENCH
+        """A test bench for g++ alone, and the scripts that build it; see ``Backend.bench_files``."""
+        return bench_files("check_words_hls4ml.sh", "check_words.cpp")
 
     def output_format(self, project: Path, effective: Mapping[str, Any]) -> FixedPoint:
         """The type of the last layer; see ``Backend.output_format``."""
