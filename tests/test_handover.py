@@ -12,70 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_facts import certified, environment, make
-from networks import inputs_for, network, random_model
+from handover_facts import N_TEST, TARGETS, environment, hand_over_hls, hls_model, make
 from small_study import snapshot
 
 from fpgaml.backends._hls4ml_files import read_layer_options
-from fpgaml.convert import HLSProject, convert
+from fpgaml.convert import HLSProject
 from fpgaml.csim import project_digest
-from fpgaml.dataset import Dataset
 from fpgaml.errors import AgreementError
 from fpgaml.handover import Certified, hand_over, handed_over
 from fpgaml.handover.interface import input_scaling
 from fpgaml.handover.vectors import choose_events
-from fpgaml.hardware import Hardware
-from fpgaml.layers import layer_class
-from fpgaml.metrics import Target, choose_working_point
+from fpgaml.metrics import choose_working_point
 
-N_EVENTS = 900
-LAYERS = [
-    layer_class("conv2d")(filters=2, kernel_size=(3, 2), bits=(6, 1)),
-    layer_class("relu")(bits=(8, 2)),
-    layer_class("flatten")(),
-    layer_class("dense")(units=4, bits=(7, 1)),
-    layer_class("relu")(bits=(8, 2)),
-    layer_class("dense")(units=1, bits=(7, 1)),
-]
-TRAINED = random_model(network((6, 5, 1), LAYERS), seed=2)
-TARGETS = (Target("background_efficiency", 0.1), Target("background_efficiency", 0.5))
 REUSE = {"conv2d_1": 1, "dense_1": 4, "dense_2": 2}
-"""Three reuse factors: two layers have one of their own."""
-
-
-def hardware(backend: str, io_type: str) -> Hardware:
-    convolution = {"strategy": "latency", "reuse_factor": 1}
-    if io_type == "io_parallel":
-        convolution["parallelization_factor"] = 4
-    return Hardware(
-        backend=backend,
-        io_type=io_type,
-        strategy="resource",
-        reuse_factor=2,
-        layers={"conv2d_1": convolution, "dense_1": {"reuse_factor": 4}},
-    )
-
-
-def dataset() -> Dataset:
-    rng = np.random.default_rng(2)
-    x = rng.normal(0, 0.7, (N_EVENTS, 6, 5, 1)).astype(np.float32)
-    x[-10:] = inputs_for(TRAINED.firmware, 10, seed=3)
-    return Dataset(
-        x=x,
-        y=rng.integers(0, 2, N_EVENTS),
-        split=np.repeat(np.array([0, 1, 2], np.int8), [20, 200, N_EVENTS - 220]),
-        metadata={"task": "drawn", "scale_gev": 50.0},
-    )
 
 
 @pytest.fixture(scope="module")
 def handed(tmp_path_factory) -> tuple[HLSProject, Certified]:
-    project = convert(
-        TRAINED, hardware("vivado", "io_parallel"), tmp_path_factory.mktemp("made") / "project", name="tiny"
-    )
-    facts = certified(project, trained=TRAINED, dataset=dataset(), targets=TARGETS)
-    hand_over(project, facts)
-    return project, facts
+    return hand_over_hls(tmp_path_factory.mktemp("made") / "project")
 
 
 @pytest.fixture
@@ -117,10 +71,8 @@ def test_inputs_are_scaled_as_the_data_set_says():
 def test_three_reuse_factors_agree_arrive_in_the_files_and_check_themselves(tmp_path, backend, io_type, handed):
     project, facts = handed
     if (backend, io_type) != ("vivado", "io_parallel"):
-        project = convert(TRAINED, hardware(backend, io_type), tmp_path / "project", name="tiny")
-        facts = certified(project, trained=TRAINED, dataset=dataset(), targets=TARGETS)
-        hand_over(project, facts)
-    assert (facts.agreement["mismatches"], facts.agreement["words"]) == (0, N_EVENTS - 220)
+        project, facts = hand_over_hls(tmp_path / "project", backend, io_type)
+    assert (facts.agreement["mismatches"], facts.agreement["words"]) == (0, N_TEST)
     written = read_layer_options(project.directory)
     for layer, reuse in REUSE.items():
         assert written[layer]["reuse_factor"] == {str(reuse)}
@@ -139,7 +91,7 @@ def test_the_folder_is_complete_and_says_what_is_in_it(handed):
     files = set(snapshot(project.directory))
     assert files == {*certificate["files"], "certificate.json"}
     assert certificate["n_files"] == len(certificate["files"])
-    assert certificate["csim"]["words"] == certificate["csim"]["events"] == N_EVENTS - 220
+    assert certificate["csim"]["words"] == certificate["csim"]["events"] == N_TEST
     assert certificate["edited_since_conversion"] == []
     assert certificate["data"]["sha256"] == facts.dataset.sha256
 
@@ -160,7 +112,7 @@ def test_the_folder_is_complete_and_says_what_is_in_it(handed):
     words = np.loadtxt(project.directory / "vectors" / "inputs.txt", dtype=np.int64)
     numbers = np.loadtxt(project.directory / "tb_data" / "tb_input_features.dat")
     assert words.shape == (500, 30)
-    np.testing.assert_array_equal(words * TRAINED.firmware.input_format.format.step, numbers)
+    np.testing.assert_array_equal(words * hls_model().firmware.input_format.format.step, numbers)
 
 
 NO_JOBS_LEFT = " -j8 --jobserver-auth=3,4"

@@ -8,53 +8,20 @@ import shutil
 
 import numpy as np
 import pytest
-from handover_facts import certified, environment, make
-from networks import network, random_model
+from handover_facts import N_RTL_TEST, environment, hand_over_rtl, make
 from small_study import snapshot
 
 pytest.importorskip("da4ml")
 
-from fpgaml.architecture import InputFormat
 from fpgaml.backends._rtl_ports import bench_values, port_notes
 from fpgaml.backends._rtl_verilog import Port, Verilog
-from fpgaml.convert import HLSProject, convert
-from fpgaml.dataset import Dataset
-from fpgaml.handover import Certified, hand_over, handed_over
-from fpgaml.hardware import Hardware
-from fpgaml.layers import layer_class
-from fpgaml.metrics import Target
-
-N_EVENTS = 200
-TRAINED = random_model(
-    network(
-        (4,),
-        [
-            layer_class("dense")(units=3, bits=(4, 1)),
-            layer_class("relu")(bits=(4, 2)),
-            layer_class("dense")(units=1, bits=(4, 1)),
-        ],
-        InputFormat(bits=(5, 2)),
-    ),
-    seed=1,
-)
-
-
-def dataset() -> Dataset:
-    rng = np.random.default_rng(2)
-    return Dataset(
-        x=rng.normal(0, 2, (N_EVENTS, 4)).astype(np.float32),
-        y=rng.integers(0, 2, N_EVENTS),
-        split=np.repeat(np.array([0, 1, 2], np.int8), [10, 40, N_EVENTS - 50]),
-        metadata={"task": "drawn"},
-    )
+from fpgaml.convert import HLSProject
+from fpgaml.handover import Certified, handed_over
 
 
 @pytest.fixture(scope="module")
 def handed(tmp_path_factory) -> tuple[HLSProject, Certified]:
-    project = convert(TRAINED, Hardware(backend="rtl"), tmp_path_factory.mktemp("made") / "project", name="tiny")
-    facts = certified(project, trained=TRAINED, dataset=dataset(), targets=[Target("background_efficiency", 0.2)])
-    hand_over(project, facts)
-    return project, facts
+    return hand_over_rtl(tmp_path_factory.mktemp("made") / "project")
 
 
 def test_the_bench_knows_every_bit_and_the_text_says_when():
@@ -77,7 +44,7 @@ def test_the_folder_is_complete_checks_itself_and_names_flipped_bits(handed, tmp
     certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {*certificate["files"], "certificate.json"}
-    assert certificate["csim"]["words"] == N_EVENTS - 50
+    assert certificate["csim"]["words"] == N_RTL_TEST
     assert {"da4ml", "verilator"} < set(certificate["versions"])
 
     readme = (folder / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import shutil
 import subprocess
 import tempfile
@@ -30,6 +29,7 @@ from fpgaml.backends._hls4ml_graph import (
     hls_nodes,
     layer_options,
 )
+from fpgaml.backends._hls4ml_repeatable import make_repeatable
 from fpgaml.backends._limited_process import run_limited
 from fpgaml.builder import ModelWeights
 from fpgaml.errors import AgreementError, ToolError, ToolTimeoutError
@@ -76,7 +76,7 @@ class Hls4mlBackend(Backend):
             if "WARNING" in line:
                 raise AgreementError(f"hls4ml changed what it was asked for: {line.strip()}")
         (directory / "tb_data").mkdir(exist_ok=True)
-        _forget_place(directory / "hls4ml_config.yml")
+        make_repeatable(directory)
         self.check_files(
             directory, name=name, architecture=architecture, weights=weights, hardware=hardware, effective=effective
         )
@@ -234,12 +234,6 @@ class Hls4mlBackend(Backend):
             timeout_s=timeout_s,
             progress=progress,
         )
-
-
-def _forget_place(config: Path) -> None:
-    """Take from hls4ml's own record where the project was written: it will be copied elsewhere."""
-    text = config.read_text(encoding="utf-8")
-    config.write_text(re.sub(r"^OutputDir: .*(\n +.*)*$", "OutputDir: .", text, flags=re.MULTILINE), encoding="utf-8")
 
 
 @contextlib.contextmanager
