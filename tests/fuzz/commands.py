@@ -107,7 +107,7 @@ def _message_faults(said: Said, workspace: Workspace) -> Iterator[str]:
     odd = sorted({f"U+{ord(c):04X}" for c in message if c != "\n" and unicodedata.category(c)[0] in "CZ" and c != " "})
     if odd:
         yield f"a message with {', '.join(odd)}: {message[:200]!r}"
-    if str(workspace.folder) not in said.message and "--" not in said.message:
+    if not any(name in message for name in (*(path.name for path in workspace.folder.iterdir()), "--")):
         yield f"a message without a place: {message[:300]}"
 
 

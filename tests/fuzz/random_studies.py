@@ -79,24 +79,33 @@ def random_study(rng: random.Random, folder: Path) -> bytes:
 
 def valid_study(rng: random.Random, folder: Path) -> Sections:
     """A study that should be accepted, or refused for what only the package can know, such as a size."""
+    if rng.random() < 0.25:
+        return sections_for("trigger", *_trigger(rng), rng)
+    kind = rng.choice(("csv", "npz"))
+    table = random_table(rng, arrays=kind == "npz")
+    return sections_for("file", write_table(table, folder, kind, rng), table.input_shape, rng)
+
+
+def sections_for(
+    task: str,
+    data: Mapping[str, Any],
+    shape: tuple[int, ...],
+    rng: random.Random,
+    train: Mapping[str, Any] | None = None,
+) -> Sections:
+    """The study of some data whose inputs have this shape; with ``train``, trained in this way beside other options."""
     from fpgaml.search_options import SearchOptions
     from fpgaml.train_options import TrainOptions
 
-    task = "trigger" if rng.random() < 0.25 else "file"
-    data, shape = _trigger(rng) if task == "trigger" else _file(rng, folder)
     sections: Sections = {
         "study": rng.choice(("small", "a study", "x-1.2", "Int", "main")),
         "task": task,
-        "data": data,
+        "data": dict(data),
         "input": {"bits": random_bits(rng), **({"signed": rng.random() < 0.5} if rng.random() < 0.5 else {})},
         "layers": random_layers(shape, rng),
     }
-    if rng.random() < 0.6:
-        given = {
-            "learning_rate": lambda rng: rng.choice((0.01, 1e-3, 3e-5)),
-            "ebops_weight": lambda rng: rng.choice((0, 1e-6, 1e-3)),
-        }
-        sections["train"] = random_fields(TrainOptions, rng, given=given)
+    if train or rng.random() < 0.6:
+        sections["train"] = {**random_fields(TrainOptions, rng, given=TRAIN), **(train or {})}
     if rng.random() < 0.7:
         sections["hardware"] = random_hardware(rng, sections["layers"])
     if rng.random() < 0.6:
@@ -119,12 +128,6 @@ def _trigger(rng: random.Random) -> tuple[Mapping[str, Any], tuple[int, ...]]:
     return data, (*data.get("image_shape", (20, 12)), 1)
 
 
-def _file(rng: random.Random, folder: Path) -> tuple[Mapping[str, Any], tuple[int, ...]]:
-    kind = rng.choice(("csv", "npz"))
-    table = random_table(rng, arrays=kind == "npz")
-    return write_table(table, folder, kind, rng), table.input_shape
-
-
 def random_hardware(rng: random.Random, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a network is for: mostly a device and a clock, sometimes options of single layers."""
     from fpgaml.hardware import Hardware, LayerHardware, backend_names
@@ -142,6 +145,10 @@ def random_hardware(rng: random.Random, layers: Sequence[Mapping[str, Any]]) -> 
     return random_fields(Hardware, rng, given=given, optional=0.25)
 
 
+TRAIN: Mapping[str, Any] = {
+    "learning_rate": lambda rng: rng.choice((0.01, 1e-3, 3e-5)),
+    "ebops_weight": lambda rng: rng.choice((0, 1e-6, 1e-3)),
+}
 SEARCH: Mapping[str, Any] = {
     "objective": lambda rng: rng.choice(
         ("signal_efficiency", "accuracy", "auc", "val_loss", "ebops", "parameters", "lut")

@@ -100,8 +100,8 @@ def random_table(rng: random.Random, *, arrays: bool, odd_names: float = 0.0) ->
         options["inputs"] = [next(names) for _ in range(rng.randint(1, 4))]
         for name in options["inputs"]:
             columns[name] = draws.normal(size=n_events) + signal
-        if rng.random() < 0.3:
-            n_inputs = len(options["inputs"])
+        n_inputs = len(options["inputs"])
+        if n_inputs > 1 and rng.random() < 0.3:
             options["shape"] = rng.choice(
                 ([n_inputs], [n_inputs, 1], [1, n_inputs], [n_inputs, 1, 1], [1, 1, n_inputs])
             )

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +124,8 @@ class Run:
         assert worker.stdout is not None
         while (case := self._next()) is not None:
             name, seed = case
-            kind = self.kinds[name]
             kept = self.folder / "failures" / f"{name}-{seed}"
-            request = {
-                "check": kind.check,
-                "limit_s": kind.limit_s,
-                "limit_gb": kind.limit_gb,
-                "seed": seed,
-                "kept": str(kept),
-            }
+            request = {"kind": asdict(self.kinds[name]), "seed": seed, "kept": str(kept)}
             worker.stdin.write(json.dumps(request) + "\n")
             worker.stdin.flush()
             line = worker.stdout.readline()

@@ -40,8 +40,7 @@ def main() -> int:
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
-        kind = Kind(request["check"], 1.0, request["limit_s"], request["limit_gb"])
-        answer = examine(kind, request["seed"], Path(request["kept"]))
+        answer = examine(Kind(**request["kind"]), request["seed"], Path(request["kept"]))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     return 0
@@ -138,6 +137,8 @@ def _bound(kind: Kind, top: Path) -> None:
     limit_s = int(kind.limit_s) + SPARE_S
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + SPARE_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if kind.reserves:
+        return
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit = taken + int(4e9 * kind.limit_gb)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
