@@ -26,19 +26,18 @@ class Kind:
         other programs slow a machine down; the clock may show ``PATIENCE`` times as many.
     limit_gb : float
         Memory that any process of a case may take, in 10^9 bytes.
-    reserves : bool
-        Whether processes reserve address space without using it, as TensorFlow and browsers' engines do. If not, a case
-        is refused memory far beyond its limit, which protects the machine.
+    trains : bool
+        Whether TensorFlow is loaded before the case begins. If not, a case is refused address space far beyond its
+        limit, which protects the machine; TensorFlow reserves much that it does not use.
     """
 
     check: str
     share: float
     limit_s: float = 10.0
     limit_gb: float = 1.0
-    reserves: bool = False
+    trains: bool = False
 
-    @property
-    def function(self) -> Callable[[int, Workspace], Outcome]:
+    def import_function(self) -> Callable[[int, Workspace], Outcome]:
         """The function that ``check`` names."""
         module, name = self.check.split(":")
         found: Callable[[int, Workspace], Outcome] = getattr(importlib.import_module(module), name)
@@ -51,5 +50,5 @@ PATIENCE = 8
 KINDS = {
     "studies": Kind("fuzz.random_studies:check_study", share=4),
     "data": Kind("fuzz.random_data:check_data", share=2),
-    "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, reserves=True),
+    "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, trains=True),
 }

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fuzz.commands import judge, run_fresh
+from fuzz.commands import judge, run_fresh, run_here
 from fuzz.outcome import Outcome
 from fuzz.random_studies import Sections, sections_for
 from fuzz.random_tables import SUFFIXES, random_table, write_table
 from fuzz.workspace import Workspace
 from fuzz.yaml_text import yaml_text
+
+FRESH = 0.1
+"""The part of runs in a process of its own, which loads TensorFlow anew."""
 
 AGAIN = 0.2
 """The part of finished runs that are run a second time, which must change nothing."""
@@ -50,7 +54,8 @@ def check_run(seed: int, workspace: Workspace) -> Outcome:
     study.write_text(yaml_text(small_study(rng, workspace.folder)), encoding="utf-8")
     before = workspace.snapshot()
     arguments = ("run", study, "--output", workspace.output, "--json", "--workers", 1)
-    said = run_fresh(workspace, *arguments)
+    said = (run_fresh if rng.random() < FRESH else run_here)(workspace, *arguments)
+    atexit._run_exitfuncs()  # what removes TensorFlow's temporary files where a process ends by itself
     outcome = judge(said, before, workspace)
     if outcome.verdict == "refused" and said.code == 1:
         return Outcome("failed", f"a check failed: {outcome.reason}", said.err)

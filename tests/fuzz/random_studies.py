@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+from fpgaml.hardware import Hardware, LayerHardware, backend_names
+from fpgaml.search_options import SearchOptions
+from fpgaml.study import Study
+from fpgaml.tasks.trigger import TriggerOptions
+from fpgaml.train_options import TrainOptions
 from fuzz.commands import judge, run_fresh, run_here
 from fuzz.mutations import mutate_bytes, mutate_text, mutate_values
 from fuzz.outcome import Outcome
@@ -23,6 +28,7 @@ from fuzz.yaml_text import yaml_text
 Sections = dict[str, Any]
 
 SEARCH_SPACES = Path(__file__).parents[2] / "search_spaces"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FRESH = 0.02
 """The part of studies that a process of its own reads, as a user's does; starting it takes longer than the rest."""
 
@@ -40,9 +46,11 @@ def check_study(seed: int, workspace: Workspace) -> Outcome:
     outcome = judge(said, before, workspace)
     if outcome.verdict == "refused" and NOTHING_TO_SEARCH in outcome.reason:
         outcome = Outcome("accepted")
-    if outcome.verdict == "accepted":
-        outcome = _reload(study, workspace)
-    if outcome.verdict == "accepted" and _task(study) == "file":
+    if outcome.verdict != "accepted":
+        return outcome
+    loaded = Study.load(study)
+    outcome = _reload(loaded, workspace)
+    if outcome.verdict == "accepted" and loaded.task.name == "file":
         outcome = judge(run(workspace, "data", study, *json_or_not(rng)), before, workspace)
     return outcome
 
@@ -57,7 +65,7 @@ def random_study(rng: random.Random, folder: Path) -> bytes:
     if rng.random() < 0.3:
         path = rng.choice(sorted(SEARCH_SPACES.glob("*.yaml")))
         content = path.read_bytes()
-        sections = yaml.safe_load(content)
+        sections = yaml.load(content, Loader=LOADER)
         if sections["task"] == "file":
             _write_headless(folder / sections["data"]["path"], sections["data"]["header"], sections["data"]["signal"])
     else:
@@ -94,9 +102,6 @@ def sections_for(
     train: Mapping[str, Any] | None = None,
 ) -> Sections:
     """The study of some data whose inputs have this shape; with ``train``, trained in this way beside other options."""
-    from fpgaml.search_options import SearchOptions
-    from fpgaml.train_options import TrainOptions
-
     sections: Sections = {
         "study": rng.choice(("small", "a study", "x-1.2", "Int", "main")),
         "task": task,
@@ -116,8 +121,6 @@ def sections_for(
 
 
 def _trigger(rng: random.Random) -> tuple[Mapping[str, Any], tuple[int, ...]]:
-    from fpgaml.tasks.trigger import TriggerOptions
-
     shapes = ((20, 12), (4, 6), (10, 3), (1, 1), (2, 72), (40, 2))
     given = {
         "image_shape": lambda rng: list(rng.choice(shapes)),
@@ -130,8 +133,6 @@ def _trigger(rng: random.Random) -> tuple[Mapping[str, Any], tuple[int, ...]]:
 
 def random_hardware(rng: random.Random, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a network is for: mostly a device and a clock, sometimes options of single layers."""
-    from fpgaml.hardware import Hardware, LayerHardware, backend_names
-
     parts = ("xcvu9p-flga2577-2-e", "xcvu13p-flga2577-2-e", "xc7z020clg400-1", "xcku115-flvb2104-2-i")
     given = {
         "backend": lambda rng: rng.choice(backend_names()),
@@ -233,11 +234,8 @@ def _write_headless(path: Path, header: Sequence[str], signal: str) -> None:
     path.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _reload(path: Path, workspace: Workspace) -> Outcome:
+def _reload(study: Study, workspace: Workspace) -> Outcome:
     """A run keeps an accepted study as ``dump`` writes it: that must be the same study again."""
-    from fpgaml.study import Study
-
-    study = Study.load(path)
     dumped = study.dump()
     again = workspace.top / "dumped.yaml"
     again.write_text(dumped, encoding="utf-8")
@@ -252,9 +250,3 @@ def _reload(path: Path, workspace: Workspace) -> Outcome:
         return Outcome("failed", "its dump is another network", dumped)
     study._repr_html_()
     return Outcome("accepted")
-
-
-def _task(path: Path) -> str:
-    from fpgaml.study import Study
-
-    return Study.load(path).task.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.kinds import Kind
+from fuzz.outcome import Outcome
 
 TESTS = Path(__file__).parents[1]
 ALIKE = 5
@@ -72,10 +74,12 @@ class Run:
         Where failures and messages are written.
     workers : int
         Processes that run cases side by side.
-    cases : int or mapping of str to int, optional
+    cases : mapping of str to int, optional
         How many of each kind; without it, until the time is over.
     minutes : float, optional
         After which no case is begun.
+    tell : function of a str
+        Is called with every failure, at once.
     """
 
     def __init__(
@@ -89,10 +93,10 @@ class Run:
         minutes: float | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
-        self.kinds, self.seed, self.folder, self.workers, self.tell = kinds, seed, folder, workers, tell
-        self.cases = cases
-        self.end = None if minutes is None else time.monotonic() + 60 * minutes
+        self.kinds, self.seed, self.folder, self.workers, self.cases = kinds, seed, folder, workers, cases
         self.tallies = {name: Tally() for name in kinds}
+        self._end = None if minutes is None else time.monotonic() + 60 * minutes
+        self._tell = tell
         self._begun: Counter[str] = Counter()
         self._used_s: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -103,43 +107,40 @@ class Run:
         return sum(tally.verdicts["failed"] for tally in self.tallies.values())
 
     def run(self) -> None:
-        """Run all cases; returns when the last one has ended."""
+        """Run all cases; returns when the last one has ended. Ctrl-C lets those that have begun end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         threads = [threading.Thread(target=self._work) for _ in range(self.workers)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
-        (self.folder / "messages.txt").write_text(self.messages(), encoding="utf-8", errors="backslashreplace")
+            try:
+                thread.join()
+            except KeyboardInterrupt:
+                self._end = time.monotonic()
+                thread.join()
+        messages = self.folder / "messages.txt"
+        messages.write_text(self.messages(), encoding="utf-8", errors="backslashreplace")
 
     def _work(self) -> None:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))},
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
+        """Give cases to a worker process, and to another one if it should die."""
+        worker = _Worker()
         while (case := self._next()) is not None:
             name, seed = case
             kept = self.folder / "failures" / f"{name}-{seed}"
-            request = {"kind": asdict(self.kinds[name]), "seed": seed, "kept": str(kept)}
-            worker.stdin.write(json.dumps(request) + "\n")
-            worker.stdin.flush()
-            line = worker.stdout.readline()
-            if not line:
-                raise RuntimeError(f"the worker ended in case {seed} of {name}, with {worker.wait()}")
-            self._add(name, seed, json.loads(line))
-        worker.stdin.close()
-        worker.wait()
+            started = time.monotonic()
+            answer = worker.examine({"kind": asdict(self.kinds[name]), "seed": seed, "kept": str(kept)})
+            if answer is None:
+                outcome = Outcome("failed", "the worker died")
+                took = {"seconds": 0.0, "clock_s": time.monotonic() - started, "gigabytes": 0.0}
+                answer, worker = {**outcome.to_json(), "reason_class": outcome.reason, **took}, _Worker()
+            self._add(name, seed, answer)
+        worker.end()
 
     def _next(self) -> tuple[str, int] | None:
         """The next case: of the kind that has had the smallest part of its share."""
         with self._lock:
             left = [name for name in self.kinds if self.cases is None or self._begun[name] < self.cases[name]]
-            if not left or (self.end is not None and time.monotonic() > self.end):
+            if not left or (self._end is not None and time.monotonic() > self._end):
                 return None
             name = min(left, key=lambda name: (self._used_s[name] / self.kinds[name].share, self._begun[name]))
             number = self._begun[name]
@@ -154,9 +155,9 @@ class Run:
             with (self.folder / "outcomes.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"kind": name, "seed": seed, **answer, "detail": ""}) + "\n")
             if answer["verdict"] == "failed":
-                self.tell(f"{name} {seed}: {ascii(answer['reason'])[1:-1][:300]}")
+                self._tell(f"{name} {seed}: {_printable(answer['reason'])}")
                 if len(tally.failures[answer["reason_class"]]) > ALIKE:
-                    _remove(self.folder / "failures" / f"{name}-{seed}")
+                    shutil.rmtree(self.folder / "failures" / f"{name}-{seed}", ignore_errors=True)
 
     def summary(self) -> str:
         """What came of every kind, and the failures by reason with their first seeds."""
@@ -169,7 +170,7 @@ class Run:
         for name, tally in self.tallies.items():
             for reason, seeds in sorted(tally.failures.items(), key=lambda item: -len(item[1])):
                 shown = ", ".join(map(str, seeds[:ALIKE])) + (", …" if len(seeds) > ALIKE else "")
-                lines.append(f"FAILED {name} × {len(seeds)} [{shown}]: {ascii(reason)[1:-1][:300]}")
+                lines.append(f"FAILED {name} × {len(seeds)} [{shown}]: {_printable(reason)}")
         return "\n".join(lines)
 
     def messages(self) -> str:
@@ -177,11 +178,40 @@ class Run:
         lines = []
         for name, tally in self.tallies.items():
             lines.append(f"== {name}: {len(tally.refusals)} distinct refusals of {tally.verdicts['refused']}")
-            lines += [f"{len(told):6} × {told[0]}" for _, told in sorted(tally.refusals.items())]
+            lines += [f"{len(alike):6} × {alike[0]}" for _, alike in sorted(tally.refusals.items())]
         return "\n".join(lines) + "\n"
 
 
-def _remove(folder: Path) -> None:
-    import shutil
+class _Worker:
+    """A ``fuzz.worker`` process; Ctrl-C in a terminal does not reach it."""
 
-    shutil.rmtree(folder, ignore_errors=True)
+    def __init__(self) -> None:
+        paths = (str(TESTS), os.environ.get("PYTHONPATH"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fuzz.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        )
+
+    def examine(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What became of a case; None if the worker died."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return None
+        answer = self._process.stdout.readline()
+        return json.loads(answer) if answer else None
+
+    def end(self) -> None:
+        """Let the process end, which has nothing left to do."""
+        self._process.communicate()
+
+
+def _printable(text: str) -> str:
+    return text[:300].encode("ascii", "backslashreplace").decode("ascii").replace("\n", " ")

@@ -40,7 +40,11 @@ def main() -> int:
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
-        answer = examine(Kind(**request["kind"]), request["seed"], Path(request["kept"]))
+        kind = Kind(**request["kind"])
+        kind.import_function()
+        if kind.trains:
+            _load_tensorflow()
+        answer = examine(kind, request["seed"], Path(request["kept"]))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
     return 0
@@ -48,7 +52,21 @@ def main() -> int:
 
 def _load() -> None:
     """Import what most cases need; nothing is run, so that no threads are there when children are made."""
+    from fpgaml.layers import layer_class, layer_kinds
+
     for module in ("fpgaml.pipeline", "fpgaml.tasks.file", "fpgaml.tasks.trigger", "h5py", "pyarrow.csv", "uproot"):
+        importlib.import_module(module)
+    for name in layer_kinds():
+        layer_class(name)
+
+
+def _load_tensorflow() -> None:
+    """Import what trains and converts; it has no threads as long as nothing is computed."""
+    from fpgaml.environment import load_tensorflow
+
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+    load_tensorflow()
+    for module in ("hls4ml", "keras", "keras_tuner", "matplotlib.pyplot", "qkeras"):
         importlib.import_module(module)
 
 
@@ -119,7 +137,7 @@ def _be_the_case(kind: Kind, seed: int, top: Path) -> None:
         _bound(kind, top)
         workspace = Workspace(top)
         workspace.enter()
-        outcome = kind.function(seed, workspace)
+        outcome = kind.import_function()(seed, workspace)
         # Renamed when whole: a child that is ended while it writes has left none.
         (top / "outcome").write_text(json.dumps(outcome.to_json()), encoding="utf-8")
         os.replace(top / "outcome", top / OUTCOME)
@@ -137,7 +155,7 @@ def _bound(kind: Kind, top: Path) -> None:
     limit_s = int(kind.limit_s) + SPARE_S
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + SPARE_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if kind.reserves:
+    if kind.trains:
         return
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit = taken + int(4e9 * kind.limit_gb)
