@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpgaml.errors import DataError
+from fpgaml.errors import DataError, printable
 from fpgaml.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -59,6 +59,15 @@ def drawing(axes: Axes | None, *, size: tuple[float, float] | None = None) -> It
         yield figure.subplots() if axes is None else axes
         if axes is None:
             figure.draw_without_rendering()  # ticks and fonts are settled only now, and must be so in style
+
+
+def literal(text: str) -> str:
+    r"""Text from outside for a figure, where ``$`` would begin a formula.
+
+    >>> print(literal("a$b"))
+    a\$b
+    """
+    return printable(text, 60).replace("$", r"\$")
 
 
 def save(axes: Axes, path_stem: Path) -> tuple[Path, Path]:

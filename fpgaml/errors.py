@@ -7,7 +7,8 @@ command line prints the message alone and leaves with the class's ``exit_code``.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 
 
 class FpgamlError(Exception):
@@ -58,12 +59,39 @@ class AgreementError(FpgamlError):
     exit_code = 1
 
 
+def printable(text: object, limit: int = 80) -> str:
+    r"""``text`` on one line, cut after ``limit`` characters, without any that a terminal would act on.
+
+    >>> print(printable("a\nb\u202ec"))
+    a\nb\u202ec
+    """
+    whole = str(text)[: limit + 1]
+    shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in whole)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+NAMES_LIMIT = 200
+"""Characters of a list of names in a message."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row, as many as a message can hold; where some are left out, how many there are.
+
+    >>> listed(["bits", "units"])
+    'bits, units'
+    """
+    shown = [printable(name, 60) for name in names[:NAMES_LIMIT]]
+    ends = itertools.accumulate(len(name) + 2 for name in shown)
+    kept = [name for name, end in zip(shown, ends, strict=True) if end <= NAMES_LIMIT]
+    return ", ".join(kept) + (f", … ({len(names):,} in all)" if len(kept) < len(names) else "")
+
+
 def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the nearest match, if any, and what is allowed.
 
     >>> did_you_mean("unitz", ["units", "bits"])
     "did you mean 'units'? Allowed: bits, units"
     """
-    names = sorted(allowed)
-    near = difflib.get_close_matches(str(found), names, n=1) or [name for name in names if name.startswith(str(found))]
-    return (f"did you mean {near[0]!r}? " if near else "") + "Allowed: " + ", ".join(names)
+    names, wrong = sorted({printable(name, 60) for name in allowed}), printable(found, 60)
+    near = difflib.get_close_matches(wrong, names, n=1) or [name for name in names if name.startswith(wrong)]
+    return (f"did you mean '{near[0]}'? " if near else "") + "Allowed: " + listed(names)
