@@ -8,7 +8,6 @@ import logging
 import re
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,13 @@ from fpgaml.backends._hls4ml_graph import (
     hls_nodes,
     layer_options,
 )
-from fpgaml.backends._limited_process import run_limited
+from fpgaml.backends._limited_process import check_room, run_limited
 from fpgaml.builder import ModelWeights
 from fpgaml.errors import AgreementError, ToolError, ToolTimeoutError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.synthesis import Resources, Synthesis
+from fpgaml.temporary_paths import scratch_directory
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -192,12 +192,13 @@ class Hls4mlBackend(Backend):
             str(RUNNER),
             *("-o", str(build / "csim")),
         ]
-        with tempfile.TemporaryDirectory(prefix="fpgaml-log-") as scratch:
-            ended = run_limited(command, cwd=Path(), log=Path(scratch) / "log", timeout_s=timeout_s)
+        with scratch_directory("fpgaml-log-") as scratch:
+            ended = run_limited(command, cwd=Path(), log=scratch / "log", timeout_s=timeout_s)
             said = ended.log.read_text(encoding="utf-8", errors="replace")
         if ended.returncode is None:
             raise ToolTimeoutError(f"{COMPILER} {ended.how}")
         if ended.returncode:
+            check_room(said, name=COMPILER, cwd=build)
             raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(said) or ended.how}")
 
     def simulate(
@@ -266,8 +267,8 @@ def _quiet_hls4ml() -> Any:
 
 def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: float | None = None) -> bytes:
     """Feed ``x`` to the compiled csim and return the bytes that it writes."""
-    with tempfile.TemporaryDirectory(prefix="fpgaml-csim-") as directory:
-        inputs, outputs = Path(directory) / "inputs", Path(directory) / "outputs"
+    with scratch_directory("fpgaml-csim-") as scratch:
+        inputs, outputs = scratch / "inputs", scratch / "outputs"
         np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
         try:
             # One process without children, so that it takes no more than this to end it with its time.
