@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import stat
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +44,17 @@ Columns = dict[str, NDArray[Any]]
 
 LARGEST = float(np.finfo(np.float32).max)
 """The largest number that data may hold: network inputs are float32, and sums of squares stay far from overflow."""
+
+
+LONGEST_LINE = 2**20
+"""Bytes of a line in a csv file."""
+
+FOREIGN = {
+    b"\x1f\x8b": "is compressed by gzip. Unpack it first",
+    b"\xff\xfe": "is UTF-16. Write the file in UTF-8",
+    b"\xfe\xff": "is UTF-16. Write the file in UTF-8",
+}
+"""First bytes that no csv file in UTF-8 has."""
 
 
 def save_dataset(dataset: Dataset, path: Path) -> None:
@@ -173,7 +187,7 @@ def read_columns(
         wanted = "all columns" if columns is None else f"the columns {listed(columns)}"
         raise DataError(f"{where}: not enough memory for {wanted}: {printable(error, 120)}") from error
     except Exception as error:  # the packages raise whatever a damaged file leads them to
-        told = printable(error, 160) or type(error).__name__
+        told = printable(" ".join(str(error)[:1_000].split()), 160) or type(error).__name__
         hint = f". `header` names {len(header)} columns" if header else ""
         raise DataError(f"{where}: cannot be read as {NAMES[kind]}: {told}{hint}") from error
     lengths = {name: len(column) for name, column in found.items()}
@@ -303,9 +317,15 @@ def _arrow_column(name: str, column: Any) -> NDArray[Any]:
         found = _arrow_text(name, column).to_numpy()
     else:
         found = column.cast(pa.float64()).to_numpy() if pa.types.is_decimal(column.type) else column.to_numpy()
-    if found.dtype == object and len({np.shape(value) for value in found}) == 1 and np.ndim(found[0]):
+    if _is_list(column.type) and len({np.shape(value) for value in found}) == 1 and np.ndim(found[0]):
         return np.array(found.tolist())
     return found
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_text(kind: Any) -> bool:
@@ -354,11 +374,20 @@ def _read_csv(path: Path, columns: Sequence[str] | None, header: tuple[str, ...]
     from pyarrow import csv
 
     with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            raise DataError("is compressed by gzip. Unpack it first")
+        start = file.read(2)
+    if start in FOREIGN:
+        raise DataError(FOREIGN[start])
     check_fits("the file", 2 * path.stat().st_size)  # a digit and a comma become eight bytes, most numbers are longer
     with pa.OSFile(str(path)) as file:  # by its name alone, pyarrow would unpack it
-        table = csv.read_csv(file, read_options=csv.ReadOptions(column_names=list(header) or None))
+        options = csv.ReadOptions(column_names=list(header) or None, block_size=LONGEST_LINE)
+        try:
+            table = csv.read_csv(file, read_options=options)
+        except pa.ArrowInvalid as error:
+            # pyarrow reads in blocks, and calls one without a line's end empty, or says that something straddles two
+            endless = "straddling object" in str(error) or "Empty CSV file or block" in str(error)
+            if endless and path.stat().st_size > LONGEST_LINE:
+                raise DataError(f"cannot be read as csv: a line is longer than {LONGEST_LINE:,} bytes") from error
+            raise
     try:
         names: list[str] = table.column_names
     except UnicodeDecodeError as error:
@@ -392,7 +421,7 @@ def _check_parquet_column(name: str, kind: Any, metadata: Any) -> None:
     import pyarrow as pa
 
     inner = kind
-    while pa.types.is_list(inner) or pa.types.is_large_list(inner) or pa.types.is_fixed_size_list(inner):
+    while _is_list(inner):
         inner = inner.value_type
     if pa.types.is_nested(inner) or (inner is not kind and _is_text(inner)):
         raise DataError(
@@ -464,10 +493,8 @@ def _read_hdf5(path: Path, columns: Sequence[str] | None, _header: tuple[str, ..
             raise DataError(f"no group or array '{printable(table)}'; {did_you_mean(table, places)}")
         arrays = {name: item for name, item in places.items() if isinstance(item, h5py.Dataset) and item.shape}
         compound = next(iter(arrays)) if table is None and len(arrays) == 1 else inside
-        if compound in arrays and arrays[compound].dtype.names:
-            _check_hdf5_array(compound, arrays[compound])
-            rows = arrays[compound][()]
-            return {name: _text(name, rows[name]) for name in _choose(columns, rows.dtype.names)}
+        if compound in arrays and (fields := arrays[compound].dtype.names):
+            return {name: _hdf5_array(name, arrays[compound], field=name) for name in _choose(columns, fields)}
         if table is not None and compound in arrays:
             raise DataError(f"'{printable(table)}' is an array without named columns; name it in `inputs` instead")
         prefix = f"{inside}/" if inside else ""
@@ -475,28 +502,57 @@ def _read_hdf5(path: Path, columns: Sequence[str] | None, _header: tuple[str, ..
         return {name: _hdf5_array(name, arrays[name]) for name in _choose(columns, list(arrays))}
 
 
-def _hdf5_array(name: str, item: Any) -> NDArray[Any]:
-    import h5py
-
-    _check_hdf5_array(name, item)
-    try:
-        values = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
-    except UnicodeDecodeError as error:
-        raise _no_text(name) from error
-    return np.asarray(values)
-
-
-def _check_hdf5_array(name: str, item: Any) -> None:
-    """Refuse an array that lies elsewhere, holds what is no value, or claims more than memory holds."""
+def _hdf5_array(name: str, item: Any, *, field: str | None = None) -> NDArray[Any]:
+    """The values of an array, or of one field of its records, if it holds them itself and they fit into memory."""
     import h5py
 
     if item.external or item.is_virtual:
         raise DataError(f"the numbers of '{printable(name)}' lie in other files. Copy them into this one")
-    fields = [item.dtype[field] for field in item.dtype.names] if item.dtype.names else [item.dtype]
-    if any(field.hasobject and not h5py.check_string_dtype(field) for field in fields):
+    dtype = item.dtype if field is None else item.dtype[field]
+    text = h5py.check_string_dtype(dtype)
+    if dtype.hasobject and not text:
         raise DataError(f"'{printable(name)}' holds references or lists whose length varies, not values")
-    what = f"'{printable(name)}', {printable(item.dtype)} of shape {printable(item.shape, 60)},"
-    check_fits(what, math.prod(item.shape) * item.dtype.itemsize)
+    what = f"'{printable(name)}', {printable(dtype)} of shape {printable(item.shape, 60)},"
+    check_fits(what, math.prod(item.shape) * dtype.itemsize)
+    if text and text.length is None:
+        return _hdf5_texts(name, item, field)
+    return _text(name, np.asarray(item[()] if field is None else item.fields(field)[()]))
+
+
+TEXT_SECONDS = 5
+"""Of a processor, to read the texts of a small file."""
+
+_READ_TEXTS = """
+import json, os, resource, sys
+import h5py
+path, name, field, seconds = sys.argv[1:]
+limit = int(sum(os.times()[:2])) + int(seconds)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+with h5py.File(path, "r") as file:
+    item = file[name] if not field else file[name].fields(field)
+    json.dump([text.decode("latin-1") for text in item[()].ravel()], sys.stdout)
+"""
+
+
+def _hdf5_texts(name: str, item: Any, field: str | None) -> NDArray[Any]:
+    """Texts whose lengths vary, read by a process of its own: where they are damaged, HDF5 may never end.
+
+    It gets ``TEXT_SECONDS`` of a processor, and one more for every megabyte of the file.
+    """
+    path = item.file.filename
+    seconds = TEXT_SECONDS + Path(path).stat().st_size // 1_000_000
+    command = [sys.executable, "-c", _READ_TEXTS, path, item.name, field or "", str(seconds)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+        told = f"reading it does not end in {seconds} s" if done.returncode == -signal.SIGXCPU else printable(last, 120)
+        raise DataError(f"cannot be read as HDF5: the text in '{printable(name)}' is damaged: {told}")
+    try:
+        texts = [text.encode("latin-1").decode("utf-8") for text in json.loads(done.stdout)]
+    except UnicodeDecodeError as error:
+        raise _no_text(name) from error
+    return np.array(texts, object).reshape(item.shape)
 
 
 def _read_root(path: Path, columns: Sequence[str] | None, _header: tuple[str, ...], table: str | None) -> Columns:

@@ -164,7 +164,7 @@ _SCALINGS: dict[str, Callable[[Floats], tuple[Floats, Floats]]] = {
 
 
 def scale(
-    x: Floats, training: NDArray[np.bool_], *, kind: str, names: Sequence[str] = ()
+    x: Floats, training: NDArray[np.bool_], *, kind: str, where: str = "data", names: Sequence[str] = ()
 ) -> tuple[Floats, dict[str, Any]]:
     """Scale inputs with constants from training events: (x - offset) * scale.
 
@@ -176,6 +176,8 @@ def scale(
     kind : str
         "none"; "standardize": mean 0, standard deviation 1; "minmax": to [-1, 1]; "maxabs": at most 1 in size, and 0
         stays 0. Events outside training may fall outside these ranges.
+    where : str
+        What a message begins with.
     names : sequence of str
         Of the columns, which are then scaled one by one. Without names, the array is scaled as a whole.
 
@@ -202,7 +204,7 @@ def scale(
     constant = (values.max(axis=0) == values.min(axis=0)) | ~np.isfinite(factor)
     if constant.any():
         shown = listed([name for name, same in zip(names, constant, strict=True) if same]) if names else "all of it"
-        raise DataError(f"inputs: constant in training: {shown}. Leave it out, or give `scaling: none`.")
+        raise DataError(f"{where}: inputs constant in training: {shown}. Leave it out, or give `scaling: none`.")
     return scaled, {"kind": kind, "offset": offset.tolist(), "scale": factor.tolist()}
 
 

@@ -42,7 +42,8 @@ def escape(text: object, limit: int = 400) -> str:
     >>> print(escape("<b>jet_pt</b> [GeV], [x](http://y)"))
     \<b>jet_pt\</b> [GeV], \[x\](http\://y)
     """
-    return _SPECIAL.sub(lambda found: found["unit"] or f"\\{found[0]}", printable(text, limit))
+    shown = " ".join(printable(text, limit).split())  # blanks in front would make it code, or its bold stars stars
+    return _SPECIAL.sub(lambda found: found["unit"] or f"\\{found[0]}", shown)
 
 
 def code(text: object, limit: int = 400) -> str:

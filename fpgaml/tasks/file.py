@@ -242,7 +242,9 @@ def _dataset(
     given = options.rate_weights or options.weights
     check_classes(y, split, where=where, weights=_counted(columns[given], y, options) if given else None)
     names = options.inputs if len(options.inputs) > 1 or options.shape is None else ()
-    scaled, scaling = scale(_inputs(columns, options, where), split == 0, kind=options.scaling, names=names)
+    scaled, scaling = scale(
+        _inputs(columns, options, where), split == 0, kind=options.scaling, where=where, names=names
+    )
     x = as_float32(scaled, where=where, names=names).reshape(len(scaled), *FileTask.input_shape(options))
     repeats = count_repeats(x, y, split)
     check_repeats(repeats, where=where)

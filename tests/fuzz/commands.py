@@ -107,7 +107,8 @@ def _message_faults(said: Said, workspace: Workspace) -> Iterator[str]:
     odd = sorted({f"U+{ord(c):04X}" for c in message if c != "\n" and unicodedata.category(c)[0] in "CZ" and c != " "})
     if odd:
         yield f"a message with {', '.join(odd)}: {message[:200]!r}"
-    if not any(name in message for name in (*(path.name for path in workspace.folder.iterdir()), "--")):
+    places = (*(path.name for path in workspace.folder.iterdir()), "--")
+    if not message.startswith(os.sep) and not any(place in message for place in places):
         yield f"a message without a place: {message[:300]}"
 
 

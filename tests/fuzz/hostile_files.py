@@ -64,10 +64,7 @@ def odd_arrays(rng: random.Random) -> NDArray[Any]:
             *(floats.reshape(shape) for shape in ((n, 1), (n, 1, 1), (n // 2, 2), (1, n), (2, n // 2))),
             *(np.zeros((n, 0)), np.zeros(0), np.array(1.0), floats[:-1], np.zeros(n, "V8"), np.zeros(n, [("a", "f8")])),
             *(np.full(n, 1 + 1j), np.array([1, "a", None, 2.5] * (n // 4), object), np.array([Payload()] * n, object)),
-            *(
-                np.array([[1.0] * (row % 3) for row in range(n)], object),
-                np.array(["x" * 10**6] * n) if n < 1 else floats,
-            ),
+            *(np.array([[1.0] * (row % 3) for row in range(n)], object),),
         )
     )
 
@@ -275,7 +272,7 @@ def parquet_of_odd_types(folder: Path, rng: random.Random) -> Options:
             *(pa.array([decimal.Decimal(row) / 4 for row in range(n)]), pa.array(floats).dictionary_encode()),
             *(pa.array([[value] for value in floats]), pa.array([[1.0] * (row % 3) for row in range(n)])),
             *(pa.array([[value] for value in floats], pa.list_(pa.float64(), 1)), pa.array([{"x": 1.0}] * n)),
-            *(pa.array([{}] * n, pa.struct([])) if False else pa.nulls(n), pa.nulls(n, pa.float64())),
+            *(pa.nulls(n), pa.nulls(n, pa.float64())),
             *(
                 pa.array([None, *floats[1:]]),
                 pa.array([b"\xff\xfe"] * n),
@@ -304,14 +301,14 @@ def parquet_of_odd_types(folder: Path, rng: random.Random) -> Options:
 
 
 def parquet_bomb(folder: Path, rng: random.Random) -> Options:
-    """The same value some hundred million times, in a few kilobytes."""
+    """The same value some million times, in a few kilobytes."""
     import pyarrow as pa
     from pyarrow import parquet
 
     column = pa.array(np.zeros(1_000_000)).dictionary_encode()
     table = pa.table(dict.fromkeys(("a", "b", "y"), column))
     with parquet.ParquetWriter(folder / "events.parquet", table.schema, compression="zstd") as writer:
-        for _ in range(rng.choice((5, 40))):
+        for _ in range(rng.choice((3, 12))):
             writer.write_table(table, row_group_size=10**6)
     return {"path": "events.parquet"}
 

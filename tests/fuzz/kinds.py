@@ -22,13 +22,14 @@ class Kind:
     share : float
         The part of a run's time that is for this kind, beside the others'.
     limit_s : float
-        Seconds of processor time that a case may take. So many are counted, and not those of a clock, because
-        other programs slow a machine down; the clock may show ``PATIENCE`` times as many.
+        Seconds of processor time that a case may take; those of a clock would count other programs too.
     limit_gb : float
-        Memory that any process of a case may take, in 10^9 bytes.
+        Memory that any process of a case may take, in 10^9 bytes; more is not to be had for a case that does not train.
     trains : bool
-        Whether TensorFlow is loaded before the case begins. If not, a case is refused address space far beyond its
-        limit, which protects the machine; TensorFlow reserves much that it does not use.
+        Whether TensorFlow is loaded before the case begins; what it takes is only looked at in the end, because it
+        reserves much that it does not use.
+    patience : float
+        Seconds that the clock may show for every second of ``limit_s``: a case that waits takes no processor time.
     """
 
     check: str
@@ -36,6 +37,7 @@ class Kind:
     limit_s: float = 10.0
     limit_gb: float = 1.0
     trains: bool = False
+    patience: float = 12.0
 
     def import_function(self) -> Callable[[int, Workspace], Outcome]:
         """The function that ``check`` names."""
@@ -44,11 +46,8 @@ class Kind:
         return found
 
 
-PATIENCE = 8
-"""Seconds on the clock for every second of processor time that a case may take."""
-
 KINDS = {
     "studies": Kind("fuzz.random_studies:check_study", share=4),
-    "data": Kind("fuzz.random_data:check_data", share=2),
+    "data": Kind("fuzz.random_data:check_data", share=2, limit_gb=2),
     "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, trains=True),
 }

@@ -22,7 +22,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from fuzz.kinds import PATIENCE, Kind
+from fuzz.kinds import Kind
 from fuzz.outcome import Outcome
 from fuzz.workspace import Workspace
 
@@ -80,7 +80,7 @@ def examine(kind: Kind, seed: int, kept: Path) -> dict[str, Any]:
     child = os.fork()
     if child == 0:
         _be_the_case(kind, seed, top)
-    status, usage = _wait(child, kind.limit_s * PATIENCE)
+    status, usage = _wait(child, kind.limit_s * kind.patience)
     seconds = usage.ru_utime + usage.ru_stime
     gigabytes = usage.ru_maxrss * 1024 / 1e9
     outcome = _outcome(kind, top, status, seconds=seconds, gigabytes=gigabytes)
@@ -106,7 +106,7 @@ def _outcome(kind: Kind, top: Path, status: int | None, *, seconds: float, gigab
         if path.exists()
     )
     if status is None:
-        return Outcome("failed", f"did not end in {kind.limit_s * PATIENCE:g} s", said)
+        return Outcome("failed", f"did not end in {kind.limit_s * kind.patience:g} s", said)
     if seconds > kind.limit_s or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         return Outcome("failed", f"took more than {kind.limit_s:g} s", f"{seconds:.1f} s\n{said}")
     if gigabytes > kind.limit_gb:
@@ -149,7 +149,7 @@ def _be_the_case(kind: Kind, seed: int, top: Path) -> None:
 
 
 def _bound(kind: Kind, top: Path) -> None:
-    """Limit the child's processor time and memory; what is beyond would harm the machine."""
+    """Limit the child's processor time and memory: a machine on which more is not to be had."""
     trace = open(top / TRACE, "w", encoding="utf-8")  # noqa: PTH123, SIM115  open as long as the process lives
     faulthandler.register(signal.SIGXCPU, file=trace, chain=True)
     limit_s = int(kind.limit_s) + SPARE_S
@@ -158,7 +158,7 @@ def _bound(kind: Kind, top: Path) -> None:
     if kind.trains:
         return
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    limit = taken + int(4e9 * kind.limit_gb)
+    limit = taken + int(1e9 * kind.limit_gb)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
