@@ -21,7 +21,7 @@ from fpgaml import __version__
 from fpgaml.arguments import chosen_values, count, minutes, picture
 from fpgaml.child_process import GROUP_SIGNALS
 from fpgaml.errors import FpgamlError
-from fpgaml.temporary_paths import FULL, no_room, own_temporary_files
+from fpgaml.temporary_paths import FULL, own_temporary_files, unwritable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -82,7 +82,7 @@ def _explain(error: BaseException, received: Sequence[int]) -> int:
         _complain("interrupted. What was finished is kept: the same command goes on from there")
         return 128 + (received[0] if received else signal.SIGINT)
     if isinstance(error, OSError) and (error.errno in FULL or not error.strerror):  # whatever has met the full disk
-        error = no_room(error)
+        error = unwritable(error.filename or "a file", error)
     _complain(str(error) or type(error).__name__)
     return error.exit_code if isinstance(error, FpgamlError) else FpgamlError.exit_code
 
@@ -384,6 +384,8 @@ def _print(text: str) -> None:
         BrokenPipeError
     ):  # the reader of stdout has left, as `head` does; nothing may be flushed there at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise unwritable("standard output", error) from error
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -126,7 +126,10 @@ def scratch_directory(prefix: str) -> Iterator[Path]:
 
 def no_room(error: OSError) -> OutputError:
     """The error for people that temporary files cannot be written."""
-    place = error.filename2 or error.filename or tempfile.gettempdir()
+    place = error.filename2 or error.filename or "temporary files"
+    if not error.filename:
+        with contextlib.suppress(OSError):  # there may be no place for any
+            place = tempfile.gettempdir()
     return OutputError(f"{place}: {reason(error)}. Free some room there; TMPDIR says where such temporary files are")
 
 
@@ -155,9 +158,17 @@ def temporary_files() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def own_temporary_files() -> Iterator[None]:
-    """Have ``temporary_files`` for this process and all that it starts."""
+    """Have ``temporary_files`` for this process and all that it starts.
+
+    Where there is no room for them they stay where they would be: what needs one says so, and much needs none.
+    """
     before = os.environ.get("TMPDIR"), tempfile.tempdir
-    with temporary_files() as made:
+    with contextlib.ExitStack() as held:
+        try:
+            made = held.enter_context(temporary_files())
+        except OutputError:
+            yield
+            return
         os.environ["TMPDIR"] = tempfile.tempdir = str(made)
         try:
             yield

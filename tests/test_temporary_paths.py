@@ -110,6 +110,17 @@ def test_a_full_disk_is_named(tmp_path):
     assert "Choose another place" in str(unwritable(tmp_path, OSError(30, os.strerror(30), "x")))
 
 
+def test_where_there_is_no_room_for_any_it_is_told_where_one_is_needed(monkeypatch):
+    def no_place():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", no_place)
+    with own_temporary_files():
+        pass
+    with pytest.raises(OutputError, match=r"temporary files: No usable .*Free some room there"), temporary_files():
+        pass
+
+
 def test_threads_do_not_get_into_each_others_way(tmp_path):
     made = []
 
