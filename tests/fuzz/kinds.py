@@ -24,10 +24,12 @@ class Kind:
     limit_s : float
         Seconds of processor time that a case may take; those of a clock would count other programs too.
     limit_gb : float
-        Memory that any process of a case may take, in 10^9 bytes; more is not to be had for a case that does not train.
+        Memory that any process of a case may take, in 10^9 bytes.
+    bounded : bool
+        Whether more memory is not to be had; otherwise what was taken is looked at in the end. TensorFlow and others
+        reserve much that they do not use, and cannot be bounded.
     trains : bool
-        Whether TensorFlow is loaded before the case begins; what it takes is only looked at in the end, because it
-        reserves much that it does not use.
+        Whether TensorFlow is loaded before the case begins.
     patience : float
         Seconds that the clock may show for every second of ``limit_s``: a case that waits takes no processor time.
     """
@@ -36,6 +38,7 @@ class Kind:
     share: float
     limit_s: float = 10.0
     limit_gb: float = 1.0
+    bounded: bool = True
     trains: bool = False
     patience: float = 12.0
 
@@ -49,5 +52,6 @@ class Kind:
 KINDS = {
     "studies": Kind("fuzz.random_studies:check_study", share=4),
     "data": Kind("fuzz.random_data:check_data", share=2, limit_gb=2),
-    "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, trains=True),
+    "kills": Kind("fuzz.interruptions:check_kill", share=1, limit_s=1000, limit_gb=4, bounded=False, patience=3),
+    "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, bounded=False, trains=True),
 }

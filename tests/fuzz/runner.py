@@ -108,7 +108,7 @@ class Run:
 
     def run(self) -> None:
         """Run all cases; returns when the last one has ended. Ctrl-C lets those that have begun end."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "shared").mkdir(parents=True, exist_ok=True)
         threads = [threading.Thread(target=self._work) for _ in range(self.workers)]
         for thread in threads:
             thread.start()
@@ -123,7 +123,7 @@ class Run:
 
     def _work(self) -> None:
         """Give cases to a worker process, and to another one if it should die."""
-        worker = _Worker()
+        worker = _Worker(self.folder / "shared")
         while (case := self._next()) is not None:
             name, seed = case
             kept = self.folder / "failures" / f"{name}-{seed}"
@@ -132,7 +132,10 @@ class Run:
             if answer is None:
                 outcome = Outcome("failed", "the worker died")
                 took = {"seconds": 0.0, "clock_s": time.monotonic() - started, "gigabytes": 0.0}
-                answer, worker = {**outcome.to_json(), "reason_class": outcome.reason, **took}, _Worker()
+                answer, worker = (
+                    {**outcome.to_json(), "reason_class": outcome.reason, **took},
+                    _Worker(self.folder / "shared"),
+                )
             self._add(name, seed, answer)
         worker.end()
 
@@ -185,7 +188,7 @@ class Run:
 class _Worker:
     """A ``fuzz.worker`` process; Ctrl-C in a terminal does not reach it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path) -> None:
         paths = (str(TESTS), os.environ.get("PYTHONPATH"))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fuzz.worker"],
@@ -193,7 +196,11 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                "FUZZ_SHARED": str(shared),
+            },
         )
 
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any] | None:

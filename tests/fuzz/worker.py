@@ -75,7 +75,7 @@ def examine(kind: Kind, seed: int, kept: Path) -> dict[str, Any]:
 
     A failed case's folders are moved to ``kept``, and the others' are removed.
     """
-    top = Path(tempfile.mkdtemp(prefix="fuzz-", dir=os.environ.get("FUZZ_DIRECTORY")))
+    top = Path(tempfile.mkdtemp(prefix="fuzz-", dir=os.environ.get("FUZZ_WORKSPACES")))
     started = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -155,7 +155,7 @@ def _bound(kind: Kind, top: Path) -> None:
     limit_s = int(kind.limit_s) + SPARE_S
     resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + SPARE_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if kind.trains:
+    if not kind.bounded:
         return
     taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit = taken + int(1e9 * kind.limit_gb)

@@ -37,6 +37,11 @@ class Workspace:
         return self.folder / "output"
 
     @property
+    def shared(self) -> Path:
+        """A folder that all cases of a run of the suite have in common, for what takes long to make."""
+        return Path(os.environ["FUZZ_SHARED"])
+
+    @property
     def environment(self) -> dict[str, str]:
         """Environment variables that keep a process in here: the user's home, temporary files and caches."""
         return {
