@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from handover_facts import certified
+from hostile_text import EVIL, pictures
 from networks import inputs_for, network, random_model
 from small_study import snapshot
 
@@ -20,12 +21,15 @@ from fpgaml.convert import HLSProject, convert
 from fpgaml.csim import project_digest
 from fpgaml.dataset import Dataset
 from fpgaml.errors import AgreementError
+from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover import Certified, hand_over, handed_over
-from fpgaml.handover.interface import input_scaling
+from fpgaml.handover.interface import Interface, input_scaling
+from fpgaml.handover.readme import readme
 from fpgaml.handover.vectors import choose_events
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
 from fpgaml.metrics import Target, choose_working_point
+from fpgaml.synthesis import Resources
 
 N_EVENTS = 900
 LAYERS = [
@@ -114,6 +118,45 @@ def test_inputs_are_scaled_as_the_data_set_says():
         "",
     )
     assert input_scaling({}) == input_scaling({"scaling": {"kind": "none"}}) == ((0.0,), (1.0,), "")
+
+
+@pytest.mark.parametrize("n_scales", [1, 2])
+def test_names_of_columns_and_files_are_only_names(tmp_path, n_scales):
+    fixed = FixedPoint(8, 4)
+    interface = Interface(
+        top="tiny",
+        input_shape=(2,),
+        input_format=fixed,
+        output_format=fixed,
+        n_outputs=1,
+        names=(EVIL, "b"),
+        offsets=(0.0, 1.0)[:n_scales],
+        scales=(1.0, 2.0)[:n_scales],
+        unit="",
+        thresholds=(),
+    )
+    text = readme(
+        HLSProject(
+            tmp_path,
+            "tiny",
+            TRAINED.firmware,
+            hardware("vivado", "io_parallel"),
+            {EVIL: {"type": EVIL, "class": EVIL}},
+            {},
+        ),
+        interface,
+        prototype="void tiny();",
+        port_notes=(),
+        predicted=Resources(origin="nobody"),
+        agreement={"events": 1, "words": 1, "mismatches": 0},
+        n_vectors=1,
+        reasons=(),
+        limits=(),
+        edited=(EVIL,),
+    )
+    assert pictures(text) == []
+    for line in (line for line in text.split("\n") if line.startswith("| 0 |")):
+        assert len(re.findall(r"(?<!\\)\|", line)) == 6
 
 
 @pytest.mark.slow
