@@ -548,7 +548,7 @@ def hostile_run(directory):
     run = directory / "run"
     events = Events.load(run / "events.npz")
     ht = events.quantities["ht_gev"]
-    names = ("x/../../../../NAME", "a/b", "a_b", EVIL)
+    names = ("x/../../../../NAME", "a/b", "a_b 日本", EVIL)
     replace(events, quantities=dict.fromkeys(names, ht)).save(run / "events.npz")
     for path, changes in {
         run / "dataset.json": {"task": EVIL, "metadata": {"inputs": [EVIL, "ok"], "label": EVIL, "signal": EVIL}},
@@ -576,7 +576,7 @@ def test_words_from_outside_are_words_and_stay_inside(tmp_path, recwarn):
     assert shown == {path for path in report.figures if path.suffix == ".png"}
     headings = [token for token in tokens(report.markdown, html=False) if token.type == "heading_open"]
     assert sum(token.tag == "h1" for token in headings) == 1
-    assert not [warning for warning in recwarn.list if "Glyph" not in str(warning.message)]
+    assert not recwarn.list
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert 'src="http' not in page
