@@ -215,7 +215,7 @@ def numbers(columns: Columns, names: Iterable[str], *, where: str, finite: bool 
         if columns[name].dtype.kind not in "biuf":
             raise DataError(f"{where}: column '{printable(name)}' does not hold numbers: {_other_kind(columns[name])}")
     with np.errstate(over="ignore"):  # a long double may become infinite, and is told below
-        found = {name: columns[name].astype(np.float64) for name in names}
+        found = {name: columns[name].astype(np.float64, copy=False) for name in names}
     flawed = {name: _rows(~np.isfinite(column)) for name, column in found.items()}
     guilty = [name for name, bad in flawed.items() if bad.any()]
     if finite and guilty:

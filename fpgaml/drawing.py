@@ -7,6 +7,7 @@ because nothing here is approved by one.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,9 @@ def style() -> Iterator[None]:
     """``settings`` while the block lasts."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcParams.update(settings())
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in letters that the font does not have
         yield
 
 

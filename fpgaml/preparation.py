@@ -199,7 +199,8 @@ def scale(
     offset, width = _SCALINGS[kind](values)
     with np.errstate(all="ignore"):
         factor = 1.0 / width
-        scaled = (x - offset) * factor
+        scaled = x - offset
+        scaled *= factor
     # the width of equal values may be a rounding error, and that of hardly different ones beyond what can be inverted
     constant = (values.max(axis=0) == values.min(axis=0)) | ~np.isfinite(factor)
     if constant.any():

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -328,6 +329,13 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     described = json.loads(capsys.readouterr().out)
     assert described["events"]["test"] == {"signal": 60, "background": 60}
     assert described["sha256"] in said.out
+    assert "No validation or test event has exactly the inputs of an event in an earlier split." in said.out
+    events = tmp_path / "events.csv"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
+    assert main(["data", str(study)]) == 0
+    said = capsys.readouterr()
+    assert re.search(r"\d+ of 180 \(\d+ %\) test events have exactly the inputs of an event in training or", said.out)
 
 
 def test_without_a_command_there_is_help(capsys):

@@ -198,13 +198,13 @@ def _layers(project: HLSProject) -> str:
     layers = project.effective.values()
     keys = [key for key in COLUMNS if any(key in facts for facts in layers)]
     rows = [
-        [f"`{name}`", *(_cell(key, facts.get(key, "")) for key in keys)] for name, facts in project.effective.items()
+        [code(name), *(_cell(key, facts.get(key, "")) for key in keys)] for name, facts in project.effective.items()
     ]
     return table(["layer", *(COLUMNS[key] for key in keys)], rows)
 
 
 def _cell(key: str, value: Any) -> str:
-    return f"`{value}`" if value and key in ("type", "accumulator") and "<" in value else str(value)
+    return code(value) if value and key in ("type", "accumulator") and "<" in value else escape(value)
 
 
 def _limits(limits: Sequence[Limit]) -> Iterator[str]:

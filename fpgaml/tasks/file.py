@@ -43,8 +43,8 @@ LONGEST_NAME = 255
 LARGEST_SHAPE = 2**24
 """Numbers of one event."""
 
-BYTES_PER_INPUT = 28
-"""What preparing takes for each input of an event: joined, side by side and scaled as float64, and as float32."""
+BYTES_PER_INPUT = 24
+"""What preparing takes at most for each input of an event that has been read."""
 
 
 def _paths(value: Any, info: pydantic.ValidationInfo) -> Any:
@@ -83,7 +83,7 @@ class Fractions(TaskOptions):
     train: Fraction = 0.6
     validation: Fraction = 0.2
     test: Fraction = 0.2
-    seed: Annotated[int, pydantic.Field(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, pydantic.Field(ge=0)] = 1
 
     @pydantic.model_validator(mode="after")
     def _sum_to_one(self) -> Fractions:
@@ -99,7 +99,7 @@ class FileOptions(TaskOptions):
     Parameters
     ----------
     path : path or list of paths
-        Files that are read one after another.
+        Files that are read one after another; each is named once, and a copy of it is an error too.
     validation_path, test_path : path or list of paths, optional
         Where the splits come in files of their own. Without ``validation_path``, validation is drawn from ``path``, in
         the ratio of ``split.train`` to ``split.validation``.
@@ -336,7 +336,8 @@ def _read_all(
         for digest, (path, number) in seen.items()
     ]
     source = np.repeat([number for _, number in files], n_events).astype(np.int8)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, source, identities
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts[1:] else parts[0]
+    return joined, source, identities
 
 
 def _read(path: Path, options: FileOptions) -> Columns:
