@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.errors import OutputError
-from fpgaml.storage import atomic_path
+from fpgaml.storage import atomic_path, read_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -60,15 +60,11 @@ class Events:
         OutputError
             The file is not there, or is not what ``save`` writes.
         """
-        try:
-            with np.load(path) as archive:
-                columns = {name: archive[name] for name in archive.files}
-        except FileNotFoundError as error:
+        if not path.exists():
             raise OutputError(
                 f"{path}: not found. `fpgaml train` writes it (and `fpgaml run`, which does every stage)."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{path}: cannot be read as npz: {error}") from error
+            )
+        columns = read_arrays(path)
         if missing := {"y", "split"} - set(columns):
             raise OutputError(f"{path}: has no column {min(missing)!r}; found {', '.join(sorted(columns))}")
         quantities = {
