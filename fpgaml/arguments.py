@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ def picture(text: str) -> Path:
     if path.suffix not in METADATA:
         raise argparse.ArgumentTypeError(f"{text}: should end in {' or '.join(METADATA)}")
     return path
+
+
+def sha256(text: str) -> str:
+    """A SHA-256, as an argument."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"should be 64 digits, 0 to 9 and a to f; found {len(text)} characters")
+    return text.lower()
 
 
 def chosen_values(choices: Iterable[str]) -> dict[str, Any] | None:

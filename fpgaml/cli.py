@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fpgaml import __version__
-from fpgaml.arguments import chosen_values, count, minutes, picture
+from fpgaml.arguments import chosen_values, count, minutes, picture, sha256
 from fpgaml.child_process import GROUP_SIGNALS
 from fpgaml.errors import FpgamlError
 from fpgaml.temporary_paths import FULL, own_temporary_files, unwritable
@@ -198,6 +198,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "events to compare with the model first: test events, others of the data set, then drawn ones"
     synthesizing.add_argument("--events", type=count, metavar="N", help=text)
     trial(run(command("report", _report, "write summary.json, report.md and the figures")))
+    verifying = command("verify", _verify, "compare a handed-over folder with its certificate, running nothing of it")
+    verifying.add_argument("folder", type=Path, metavar="FOLDER", help="a project that was handed over")
+    text = "what certificate.json should have: 64 digits, from report.md or summary.json"
+    verifying.add_argument("--sha256", type=sha256, metavar="DIGITS", help=text)
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
@@ -334,6 +338,15 @@ def _report(options: argparse.Namespace) -> int:
     with _progress() as progress:
         report = report_stage(options.output, trial=options.trial, progress=progress)
     return _show(options, report.summary, report.markdown)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from fpgaml.handover.verification import verify
+
+    found = verify(options.folder, sha256=options.sha256)
+    _show(options, found.to_json(), str(found))
+    found.check()
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:

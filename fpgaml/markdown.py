@@ -348,7 +348,7 @@ def _simulation(run: Run) -> str:
         return f"{agreement_text(None)} {project}"
     keys = ("events", "words", "mismatches", "events_per_s", "wall_s", "build_s", "processes")
     rows = [[words(key), plain(run.agreement[key])] for key in keys if key in run.agreement]
-    certified = "" if run.hls_project is None else certificate_section(run.hls_project)
+    certified = certificate_section(run.directory, run.trial)
     parts = [f"{agreement_text(run.agreement)} {project}", table(["", ""], rows), certified]
     return "\n\n".join(filter(None, parts))
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fpgaml import figures
+from fpgaml.certificate_section import certificate_digests
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError
 from fpgaml.evaluation import Evaluation, evaluate
@@ -160,6 +161,7 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "evaluation": evaluation.to_json(),
         "csim": None if run.agreement is None else {**run.agreement, "scores_differing": _scores_differing(run)},
         "hls_project": None if run.hls_project is None else run.hls_project.relative_to(run.directory).as_posix(),
+        "certificates": certificate_digests(run.directory, run.trial),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,10 +17,11 @@ from handover_facts import N_TEST, TARGETS, environment, hand_over_hls, hls_hard
 from hostile_text import EVIL, pictures
 from small_study import snapshot
 
+from fpgaml.backends import _vendor
 from fpgaml.backends._hls4ml_files import read_layer_options
 from fpgaml.convert import HLSProject
 from fpgaml.csim import project_digest
-from fpgaml.errors import AgreementError
+from fpgaml.errors import AgreementError, OutputError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover import Certified, hand_over, handed_over
 from fpgaml.handover.interface import Interface, input_scaling
@@ -122,9 +124,32 @@ def test_three_reuse_factors_agree_arrive_in_the_files_and_check_themselves(tmp_
         assert written[layer]["strategy"] == {"latency" if layer == "conv2d_1" else "resource"}
     assert written["conv2d_1"]["n_partitions"] == {"4" if io_type == "io_parallel" else "16"}
     copied = shutil.copytree(project.directory, tmp_path / "copied here")
-    done = make(copied, "check")
+    places = environment(**CALLERS["make with variables"], TMPDIR=str(tmp_path / "temporary files"))
+    Path(places["TMPDIR"]).mkdir()
+    done = make(copied, "check", env=places)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-2:] == ["words: 0 of 500 differ", "check: passed"]
+    assert not list(Path(places["TMPDIR"]).iterdir())
+    assert snapshot(copied).keys() == snapshot(project.directory).keys()
+    if backend == "vitis":
+        which_steps_are_taken_does_not_count(copied)
+
+
+def which_steps_are_taken_does_not_count(folder: Path) -> None:
+    steps = folder / "build_opt.tcl"
+    text = steps.read_text(encoding="utf-8")
+    # As `fpgaml synthesize` writes it.
+    chosen = [f"    {option:10} {int(option == 'vsynth')}" for option in _vendor.OPTIONS]
+    for written, passes in (
+        ("\n".join(["array set opt {", *chosen, "}", ""]), True),
+        (text.replace("synth      1", "synth      [exec touch x]"), False),
+        (text + "exec touch x\n", False),
+        (text.replace("synth      1", "synth      7"), False),
+    ):
+        assert written != text
+        steps.write_text(written, encoding="utf-8")
+        told = "files: all" if passes else "build_opt.tcl differs from the certificate"
+        assert make(folder, "check-files", env=environment()).stdout.startswith(told)
 
 
 @pytest.mark.slow
@@ -188,7 +213,8 @@ apart: ; @cd '$(FOLDER)' && make $(TARGET)
 @pytest.mark.slow
 def test_the_check_prints_the_same_whoever_calls_it(folder, tmp_path):
     before = snapshot(folder)
-    expected = f"files: all {len(before) - 1} are those of the certificate\n"
+    digest = hashlib.sha256((folder / "certificate.json").read_bytes()).hexdigest()
+    expected = f"files: all {len(before) - 1} are those of certificate.json, whose SHA-256 is {digest}\n"
     for caller, more in CALLERS.items():
         done = make(folder, "check-files", env=environment(**more))
         assert (caller, done.stdout) == (caller, expected)
@@ -231,13 +257,7 @@ def test_the_check_prints_the_same_whoever_calls_it(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_words_are_compared_whoever_asks(folder, tmp_path):
-    names = environment(**CALLERS["make with variables"], TMPDIR=str(tmp_path / "temporary files"))
-    Path(names["TMPDIR"]).mkdir()
-    done = make(folder, "check", env=names)
-    assert done.stdout.splitlines()[1:] == ["words: 0 of 500 differ", "check: passed"]
-    assert (done.returncode, done.stderr) == (0, "")
-    assert not list(Path(names["TMPDIR"]).iterdir())
+def test_what_cannot_be_built_is_told(folder):
     told = make(folder, "check-words", "CHECK_CXX=/not/here", env=environment()).stdout
     assert told.startswith("/not/here: not found. Install a C++ compiler")
     told = make(folder, "check-words", "CHECK_CXX=c++ -no-such-option", env=environment()).stdout
@@ -325,26 +345,38 @@ def test_files_are_compared_whether_or_not_they_change_a_word(folder):
 
 
 @pytest.mark.slow
-def test_an_edited_project_is_certified_as_it_is_or_not_at_all(handed, folder):
+def test_an_edited_project_is_certified_as_it_is_or_not_at_all(handed, folder, caplog):
     project, facts = HLSProject.load(folder), handed[1]
     assert handed_over(project, facts.agreement)
     before = snapshot(folder)
     source = folder / "firmware" / "tiny.cpp"
-    source.write_text(source.read_text(encoding="utf-8") + "// by hand\n", encoding="utf-8")
+    source.write_text(source.read_text(encoding="utf-8") + '#include "more.h"\n', encoding="utf-8")
+    (folder / "firmware" / "more.h").write_text("// by hand\n", encoding="utf-8")
+    (folder / "notes.txt").write_text("", encoding="utf-8")  # of no meaning for the project
+    for left in ("check/build.mk", "vectors/old.txt"):  # by an earlier fpgaml
+        (folder / left).write_text("", encoding="utf-8")
     assert not handed_over(project, facts.agreement)
     edited = replace(facts, agreement={**facts.agreement, "project_sha256": project_digest(project)})
     hand_over(project, edited)
     certificate = json.loads((folder / "certificate.json").read_text(encoding="utf-8"))
-    assert certificate["edited_since_conversion"] == ["firmware/tiny.cpp"]
+    assert certificate["edited_since_conversion"] == ["firmware/tiny.cpp", "firmware/more.h"]
+    assert "not certified, and named by `make check`: 'notes.txt'" in caplog.text
+    assert make(folder, "check-files", env=environment()).stdout == "notes.txt is not in the certificate\n"
+    assert not {"check/build.mk", "vectors/old.txt"} & snapshot(folder).keys()
     assert "**Edited since the conversion**" in (folder / "README.md").read_text(encoding="utf-8")
     assert handed_over(project, edited.agreement)
     unchanged = {"vectors/inputs.txt", "vectors/outputs.txt", "Makefile", "check/words.cpp"}
     assert {name: snapshot(folder)[name][1] for name in unchanged} == {name: before[name][1] for name in unchanged}
 
     weights = folder / "firmware" / "weights" / "w8.h"
-    weights.write_text(flip_weight(weights.read_text(encoding="utf-8")), encoding="utf-8")
+    before_flip = weights.read_text(encoding="utf-8")
+    weights.write_text(flip_weight(before_flip), encoding="utf-8")
     with pytest.raises(AgreementError, match=r"w8.h and w8.txt hold different numbers.*not the weights of the model's"):
         hand_over(project, edited)
     assert json.loads((folder / "certificate.json").read_text(encoding="utf-8")) == certificate
+    (folder / "firmware" / "a name").write_text("", encoding="utf-8")
+    weights.write_text(before_flip, encoding="utf-8")
+    with pytest.raises(OutputError, match="'firmware/a name' should be a plain file"):
+        hand_over(project, edited)
     with pytest.raises(AgreementError, match="nothing to certify"):
         hand_over(project, replace(facts, agreement={**facts.agreement, "mismatches": 1}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -16,9 +17,10 @@ from fpgaml.curves import performance_curve
 from fpgaml.errors import OutputError
 from fpgaml.evaluation import evaluate
 from fpgaml.events import Events
-from fpgaml.handover.certificate import file_hashes
+from fpgaml.handover.certificate import Certificate
 from fpgaml.markdown import report_text
 from fpgaml.metrics import Estimate, choose_working_point
+from fpgaml.project_files import file_hashes
 from fpgaml.report import Report, load_run, summarize, write_report
 from fpgaml.storage import write_json
 from fpgaml.synthesis import Resources, StepReport, Synthesis
@@ -398,21 +400,39 @@ def test_the_certificate_of_the_project_is_told_and_whether_it_still_holds(tmp_p
     assert "ertificate" not in text_and_summary(directory)[0]
     project = directory / "hls_projects" / TRIAL
     (project / "Makefile").write_text("check:\n", encoding="utf-8")
-    certificate = {
-        "model": {"weights_sha256": "a1" * 32},
-        "data": {"sha256": "b2" * 32},
-        "csim": {"events": 1200, "words": 2400, "mismatches": 0, "project_sha256": "c3" * 32},
-        "vectors": {"events": 500, "words": 1000},
-        "files": file_hashes(project, ["Makefile"]),
+    (project / "README.md").write_text(f"SHA-256 of `certificate.json`: `{'0' * 64}`\n", encoding="utf-8")
+    certificate = Certificate.of(
+        {
+            "model": {"weights_sha256": "a1" * 32},
+            "data": {"sha256": "b2" * 32},
+            "csim": {"events": 1200, "words": 2400, "mismatches": 0, "project_sha256": "c3" * 32},
+            "vectors": {"events": 500, "words": 1000},
+            "left_out": ["tiny_prj/"],
+            "n_files": 2,
+            "files": file_hashes(project, ["Makefile", "README.md"]),
+        }
+    )
+    digest = f"SHA-256 of `certificate.json`: `{certificate.sha256}`\n"
+    (project / "README.md").write_text(digest, encoding="utf-8")
+    (project / "certificate.json").write_text(certificate.text, encoding="utf-8")
+    other = directory / "rtl_projects" / TRIAL / "certificate.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}", encoding="utf-8")
+    text, summary = text_and_summary(directory)
+    assert "**Certified**: when this report was written, every file was as `certificate.json` lists it, and no" in text
+    assert f"\n\n{digest}\n" in text
+    assert summary["certificates"] == {
+        f"hls_projects/{TRIAL}": certificate.sha256,
+        f"rtl_projects/{TRIAL}": hashlib.sha256(b"{}").hexdigest(),
     }
-    write_json(project / "certificate.json", certificate)
-    text, _ = text_and_summary(directory)
-    assert "**Certified**: when this report was written, every file was as `certificate.json` lists it. `make" in text
+    assert f"`rtl_projects/{TRIAL}/certificate.json`: `{hashlib.sha256(b'{}').hexdigest()}`" in text
     assert "| words compared | 2,400 over 1,200 events, 0 differ |" in text
     assert "| weights, SHA-256 | `a1a1a1a1a1a1…` |" in text
     (project / "Makefile").write_text("check: all\n", encoding="utf-8")
-    assert "**Certificate: no longer valid.** Changed or missing" in text_and_summary(directory)[0]
-    write_json(project / "certificate.json", {"files": {}})
+    (project / "firmware.h").write_text("", encoding="utf-8")
+    text, _ = text_and_summary(directory)
+    assert "**Certificate: no longer valid.** Makefile differs from the certificate; firmware.h is not in the" in text
+    write_json(project / "certificate.json", {"files": {}, "left_out": []})
     with pytest.raises(OutputError, match="is no certificate"):
         text_and_summary(directory)
 

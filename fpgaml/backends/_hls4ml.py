@@ -60,6 +60,7 @@ class Hls4mlBackend(Backend):
     estimates: ClassVar[tuple[str, ...]] = _hls4ml_estimate.ESTIMATES
     packages: ClassVar[tuple[str, ...]] = ("hls4ml",)
     number_files: ClassVar[tuple[str, ...]] = ("tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat")
+    tool_outputs: ClassVar[tuple[str, ...]] = _vendor.OUTPUTS
     hls4ml_name: str
 
     def write(

