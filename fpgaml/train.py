@@ -284,7 +284,8 @@ def _learning_rates(options: TrainOptions, epoch: int, epochs: int, steps: int) 
 def _predict(model: Any, x: ArrayLike) -> NDArray[np.float64]:
     import keras
 
-    return _outputs(keras.Model(model.inputs, {"scores": model.output}), x)["scores"]
+    scores = _outputs(keras.Model(model.inputs, {"scores": model.output}), x)["scores"]
+    return scores.reshape(len(scores), math.prod(scores.shape[1:]))
 
 
 def _outputs(model: Any, x: ArrayLike) -> dict[str, NDArray[np.float64]]:

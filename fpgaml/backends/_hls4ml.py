@@ -24,7 +24,6 @@ from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototy
 from fpgaml.backends._hls4ml_graph import (
     check_accumulators,
     check_effective,
-    check_not_empty,
     hls_nodes,
     layer_options,
 )
@@ -67,7 +66,6 @@ class Hls4mlBackend(Backend):
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
     ) -> dict[str, Any]:
         """Write hls4ml's project; see ``Backend.write``."""
-        check_not_empty(architecture, weights)
         with _quiet_hls4ml() as output:
             graph = self.graph(directory, name, architecture, weights, hardware)
             effective = check_effective(graph, architecture, weights, hardware)
