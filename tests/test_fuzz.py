@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -133,13 +134,22 @@ def test_refusals_that_differ_in_names_and_numbers_are_counted_together():
     }
 
 
-def test_one_case_is_made_again_by_its_seed(tmp_path):
-    command = [sys.executable, "-m", "fuzz", "--kinds", "studies", "--seed", "5", "--cases", "1", "--folder", tmp_path]
+def test_cases_are_made_again_by_their_seed(tmp_path):
+    """In processes of their own, in which hashes of texts differ."""
     paths = os.pathsep.join(filter(None, (str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": paths}, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"kinds studies, first seed 5; failures and messages go to {tmp_path}/5\n")
-    assert re.search(r"^studies +1 +", done.stdout, flags=re.MULTILINE)
-    assert (tmp_path / "5" / "messages.txt").exists()
+    environment = {**os.environ, "PYTHONPATH": paths}
+    outcomes = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        command = [sys.executable, "-m", "fuzz", "--kinds", "studies", "data", "--seed", "5", "--cases", "4"]
+        done = subprocess.run(
+            [*command, "--folder", folder], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.startswith(f"kinds studies data, first seed 5; failures and messages go to {folder}/5\n")
+        assert re.search(r"^ *studies +4 +", done.stdout, flags=re.MULTILINE)
+        lines = (folder / "5" / "outcomes.jsonl").read_text(encoding="utf-8").splitlines()
+        outcomes.append(sorted((case["kind"], case["seed"], case["reason"]) for case in map(json.loads, lines)))
+    assert outcomes[0] == outcomes[1]
+    assert [(kind, seed) for kind, seed, _ in outcomes[0]] == [
+        (kind, seed) for kind in ("data", "studies") for seed in range(5, 9)
+    ]

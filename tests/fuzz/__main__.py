@@ -38,6 +38,8 @@ def main() -> int:
         tell=lambda text: print(text, flush=True),
     )
     run.run()
+    if options.cases == 1:
+        print(run.messages(), flush=True)
     print(run.summary(), flush=True)
     return 1 if run.failed else 0
 

@@ -76,10 +76,13 @@ def run_fresh(workspace: Workspace, *arguments: object) -> Said:
 def judge(said: Said, before: Snapshot, workspace: Workspace) -> Outcome:
     """What became of a case by one command."""
     wrong = [*_faults(said, workspace), *_strange_files(before, workspace)]
+    counts = {f"exit code {said.code}": 1}
     if wrong:
         detail = f"fpgaml {said.command}\nexit code {said.code}\n{said.out[-5000:]}\n{said.err[-20_000:]}"
-        return Outcome("failed", wrong[0], "\n".join([*wrong, "", detail]))
-    return Outcome("refused", _without_folders(said.message, workspace)) if said.code else Outcome("accepted")
+        return Outcome("failed", wrong[0], "\n".join([*wrong, "", detail]), counts)
+    if said.code:
+        return Outcome("refused", _without_folders(said.message, workspace), counts=counts)
+    return Outcome("accepted", counts=counts)
 
 
 def _faults(said: Said, workspace: Workspace) -> Iterator[str]:

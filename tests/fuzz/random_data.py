@@ -56,12 +56,13 @@ def _compare(said: Said, outcome: Outcome, table: Table) -> Outcome:
     """Whether what was read is the table that was written."""
     if outcome.verdict != "accepted":
         reason = outcome.reason if outcome.verdict == "failed" else f"a valid file was refused: {outcome.reason}"
-        return Outcome("failed", reason, outcome.detail or said.err)
+        return Outcome("failed", reason, outcome.detail or said.err, outcome.counts)
     read = json.loads(said.out)
     counts = [sum(read["events"][split][name] for split in read["events"]) for name in ("signal", "background")]
     n_signal = int((table.columns[table.options["label"]] == table.options["signal"]).sum())
     if counts != [n_signal, table.n_events - n_signal] or tuple(read["input_shape"]) != table.input_shape:
-        return Outcome("failed", f"read {counts} events of shape {read['input_shape']}, wrote others", said.out)
+        reason = f"read {counts} events of shape {read['input_shape']}, wrote others"
+        return Outcome("failed", reason, said.out, outcome.counts)
     return outcome
 
 

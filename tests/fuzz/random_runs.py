@@ -6,6 +6,7 @@ import atexit
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,24 @@ def check_run(seed: int, workspace: Workspace) -> Outcome:
     said = (run_fresh if rng.random() < FRESH else run_here)(workspace, *arguments)
     atexit._run_exitfuncs()  # what removes TensorFlow's temporary files where a process ends by itself
     outcome = judge(said, before, workspace)
-    if outcome.verdict == "refused" and said.code == 1:
-        return Outcome("failed", f"a check failed: {outcome.reason}", said.err)
     if outcome.verdict == "refused":
-        late = any(workspace.output.rglob("*.weights.npz")) or any(workspace.output.rglob("trained.json"))
-        return Outcome("refused", outcome.reason, counts={"refused after training": 1} if late else {})
-    if outcome.verdict == "accepted":
-        csim = json.loads(said.out)["csim"]
-        outcome = Outcome("accepted", counts={"words": csim["words"], "words that differ": csim["mismatches"]})
-        markup = [path.name for path in workspace.output.glob("report.*") if "<script>alert" in path.read_text("utf-8")]
-        if markup:
-            return Outcome("failed", f"raw markup in {', '.join(markup)}", said.out)
-        if rng.random() < AGAIN:
-            again = run_fresh(workspace, *arguments)
-            if (again.code, again.out) != (0, said.out):
-                return Outcome("failed", f"a second run is another one: exit code {again.code}", again.err + again.out)
-    return outcome
+        if said.code == 1:
+            return replace(outcome, verdict="failed", reason=f"a check failed: {outcome.reason}", detail=said.err)
+        late = any(workspace.output.rglob("trained.json")) or any(workspace.output.rglob("journal.jsonl"))
+        return replace(outcome, counts={**outcome.counts, "refused after training": 1}) if late else outcome
+    if outcome.verdict == "failed":
+        return outcome
+    csim = json.loads(said.out)["csim"]
+    counts = {**outcome.counts, "words": csim["words"], "words that differ": csim["mismatches"]}
+    wrong = [path.name for path in workspace.output.glob("report.*") if "<script>alert" in path.read_text("utf-8")]
+    if wrong:
+        return Outcome("failed", f"raw markup in {', '.join(wrong)}", said.out, counts)
+    if rng.random() < AGAIN:
+        again = run_fresh(workspace, *arguments)
+        if (again.code, again.out) != (0, said.out):
+            reason = f"a second run is another one: exit code {again.code}"
+            return Outcome("failed", reason, again.err + again.out, counts)
+    return replace(outcome, counts=counts)
 
 
 def small_study(rng: random.Random, folder: Path) -> Sections:

@@ -45,13 +45,15 @@ def check_study(seed: int, workspace: Workspace) -> Outcome:
     said = run(workspace, "search", study, "--output", workspace.output, "--dry-run", *json_or_not(rng))
     outcome = judge(said, before, workspace)
     if outcome.verdict == "refused" and NOTHING_TO_SEARCH in outcome.reason:
-        outcome = Outcome("accepted")
+        outcome = Outcome("accepted", counts=outcome.counts)
     if outcome.verdict != "accepted":
         return outcome
     loaded = Study.load(study)
-    outcome = _reload(loaded, workspace)
-    if outcome.verdict == "accepted" and loaded.task.name == "file":
-        outcome = judge(run(workspace, "data", study, *json_or_not(rng)), before, workspace)
+    wrong = _reload(loaded, workspace)
+    if wrong:
+        return Outcome("failed", wrong, loaded.dump(), outcome.counts)
+    if loaded.task.name == "file":
+        return judge(run(workspace, "data", study, *json_or_not(rng)), before, workspace)
     return outcome
 
 
@@ -234,19 +236,18 @@ def _write_headless(path: Path, header: Sequence[str], signal: str) -> None:
     path.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _reload(study: Study, workspace: Workspace) -> Outcome:
-    """A run keeps an accepted study as ``dump`` writes it: that must be the same study again."""
-    dumped = study.dump()
+def _reload(study: Study, workspace: Workspace) -> str:
+    """What is wrong with an accepted study as a run keeps it: ``dump`` must be the same study again."""
     again = workspace.top / "dumped.yaml"
-    again.write_text(dumped, encoding="utf-8")
+    again.write_text(study.dump(), encoding="utf-8")
     try:
         loaded = Study.load(again)
     except Exception as error:  # noqa: BLE001  whatever it is, it comes too late for the user
-        return Outcome("failed", f"its dump does not load: {error}", dumped)
-    if loaded.dump() != dumped:
-        return Outcome("failed", "its dump's dump is another one", f"{dumped}\n{loaded.dump()}")
+        return f"its dump does not load: {error}"
+    if loaded.dump() != study.dump():
+        return "its dump's dump is another one"
     first = next(iter(study.grid()))
     if study.architecture(first).hash != loaded.architecture(first).hash:
-        return Outcome("failed", "its dump is another network", dumped)
+        return "its dump is another network"
     study._repr_html_()
-    return Outcome("accepted")
+    return ""
