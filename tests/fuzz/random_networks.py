@@ -22,7 +22,6 @@ from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
-from fuzz.integer_twin import scores_of
 from networks import inputs_for, values_for
 from numpy.typing import NDArray
 
@@ -39,6 +38,7 @@ from fpgaml.hls_limits import check_limits
 from fpgaml.layers import ArithmeticLayer, Layer, layer_class
 from fpgaml.train import TrainedModel
 from fpgaml.yaml_source import YamlSource, checked
+from fuzz.integer_twin import scores_of
 
 TARGETS = (
     *itertools.product(("vivado", "vitis"), ("io_parallel", "io_stream"), ("latency", "resource")),
