@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fpgaml import __version__
 from fpgaml.arguments import chosen_values, count, minutes, picture
-from fpgaml.errors import FpgamlError
+from fpgaml.errors import FpgamlError, printable, shortened
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,6 +34,22 @@ BUG = 70
 AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with an argument as every error is told: not at length, and with nothing unprintable."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit code 2."""
+        super().error(shortened(printable(message)))
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log, in which a user's own text may stand."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or with a traceback the lines, with nothing unprintable."""
+        return printable(super().format(record), keep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +84,7 @@ def _explain(error: BaseException, received: Sequence[int]) -> int:
 
 
 def _complain(message: str) -> None:
-    print(f"fpgaml: {message}", file=sys.stderr)
+    print(f"fpgaml: {shortened(printable(message, keep=chr(10)))}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -97,15 +113,15 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _start_logging(verbosity: int) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbosity > 1 else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbosity > 1 else logging.WARNING, handlers=[handler])
     if verbosity:
         logging.getLogger("fpgaml").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
+    parser = _Parser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fpgaml {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
     commands = parser.add_subparsers(metavar="COMMAND")

@@ -10,7 +10,7 @@ import abc
 import importlib
 import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -20,12 +20,15 @@ import pydantic
 from numpy.typing import NDArray
 
 from fpgaml.errors import ExactnessError, StudyError, did_you_mean
-from fpgaml.fixed_point import FixedPoint, Rounding
+from fpgaml.fixed_point import MAX_EXPONENT, MAX_WIDTH, FixedPoint, Rounding
 from fpgaml.hardware import Hardware
 
 Shape = tuple[int, ...]
 HlsNode = dict[str, Any]
 QUANTIZER_CLASS = "FpgamlQuantizer"
+SHOWN_FACTORS = 20
+CONSTANT_EXPONENT = 32
+"""hls4ml reads weights and biases as multiples of 2^-32 and no finer, and as 64-bit integers of those."""
 Weights = Mapping[str, NDArray[np.float64]]
 Role = Literal["arithmetic", "normalization", "quantizer", "pooling", "reshape", "dropout"]
 
@@ -34,9 +37,15 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Bits = Annotated[tuple[int, int], pydantic.BeforeValidator(_as_tuple)]
+Bits = Annotated[
+    tuple[
+        Annotated[int, pydantic.Field(ge=1, le=MAX_WIDTH)],
+        Annotated[int, pydantic.Field(ge=-MAX_EXPONENT, le=MAX_EXPONENT)],
+    ],
+    pydantic.BeforeValidator(_as_tuple),
+]
 """(bits, integer) as QKeras counts them: bits with the sign, integer without."""
-Size = Annotated[int, pydantic.Field(ge=1)]
+Size = Annotated[int, pydantic.Field(ge=1, le=65_536)]
 
 
 def _as_pair(value: Any) -> Any:
@@ -59,6 +68,11 @@ class Values:
     def of(cls, fixed: FixedPoint) -> Values:
         """All values of a fixed-point format."""
         return cls(fixed.minimum, fixed.maximum, fixed.fraction)
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(-self.minimum, self.maximum)
 
     @property
     def width(self) -> int:
@@ -229,13 +243,21 @@ class ArithmeticLayer(Layer):
         return Values(minimum, maximum, fraction)
 
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
-        """A reuse factor that hls4ml would replace."""
-        if not hardware.through_hls4ml or hardware.strategy != "resource":
+        """Weights that hls4ml cannot hold, or a reuse factor that it would replace."""
+        if not hardware.through_hls4ml:
+            return None
+        for fixed in self.formats:
+            if fixed.fraction > CONSTANT_EXPONENT or fixed.integer - 1 > CONSTANT_EXPONENT:
+                return (
+                    f"hls4ml cannot hold weights or biases with bits [{fixed.width}, {fixed.integer - 1}]. Allowed: "
+                    f"[{fixed.width}, {fixed.width - 1 - CONSTANT_EXPONENT}] to [{fixed.width}, {CONSTANT_EXPONENT}]"
+                )
+        if hardware.strategy != "resource":
             return None
         valid = valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
         if hardware.reuse_factor in valid:
             return None
-        allowed = ", ".join(map(str, valid))
+        allowed = factors_text(valid, hardware.reuse_factor)
         return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
@@ -362,6 +384,13 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
         for factor in sorted({*lower, *(products // factor for factor in lower)})
         if (factor % n_in == 0 if factor >= n_in else (products // factor) % n_out == 0)
     ]
+
+
+def factors_text(factors: Sequence[int], wanted: int) -> str:
+    """Factors for a message: all, or those next to the one that was asked for, and how many more there are."""
+    nearest = sorted(sorted(factors, key=lambda factor: abs(factor - wanted))[:SHOWN_FACTORS])
+    more = len(factors) - len(nearest)
+    return ", ".join(map(str, nearest)) + (f" and {more} more" if more else "")
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from fpgaml.data_files import Columns, file_format, numbers, read_columns
 from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.errors import DataError, did_you_mean
+from fpgaml.field_types import Seed
 from fpgaml.metrics import Target
 from fpgaml.preparation import check_classes, draw_splits, scale, scale_to_rate, training_weights
 from fpgaml.tasks import Task, TaskOptions
@@ -38,7 +40,7 @@ def _one_or_more(value: Any) -> Any:
 Paths = Annotated[tuple[Path, ...], pydantic.BeforeValidator(_paths)]
 Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_more)]
 Fraction = Annotated[float, pydantic.Field(gt=0, lt=1)]
-Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, pydantic.Field(ge=1e-9, le=1e9)]
 
 
 class Fractions(TaskOptions):
@@ -47,7 +49,7 @@ class Fractions(TaskOptions):
     train: Fraction = 0.6
     validation: Fraction = 0.2
     test: Fraction = 0.2
-    seed: int = 1
+    seed: Seed = 1
 
     @pydantic.model_validator(mode="after")
     def _sum_to_one(self) -> Fractions:
@@ -113,7 +115,7 @@ class FileOptions(TaskOptions):
     label: str
     signal: bool | int | float | str
     weights: str | None = None
-    rate_khz: Positive | None = None
+    rate_khz: Rate | None = None
     rate_weights: str | None = None
     training_weights: Literal["events", "classes"] = "events"
     quantities: Names = ()
@@ -121,13 +123,13 @@ class FileOptions(TaskOptions):
     split_column: str | None = None
     scaling: Literal["none", "standardize", "minmax", "maxabs"] = "none"
     background_efficiencies: tuple[Fraction, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
-    rates_khz: tuple[Positive, ...] = ()
+    rates_khz: tuple[Rate, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> FileOptions:
         for name in ("inputs", "header", "quantities"):
             names = getattr(self, name)
-            twice = sorted({item for item in names if names.count(item) > 1})
+            twice = sorted(item for item, count in Counter(names).items() if count > 1)
             if twice:
                 raise ValueError(f"{name} names {', '.join(twice)} more than once")
         wanted = (*self.inputs, self.label, self.weights, self.rate_weights, self.split_column, *self.quantities)
