@@ -42,7 +42,7 @@ class TrainOptions(pydantic.BaseModel):
 
     epochs: Epochs = 20
     batch_size: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 1024
-    learning_rate: Annotated[float, pydantic.Field(ge=1e-12, le=100)] = 0.001
+    learning_rate: Annotated[float, pydantic.Field(ge=1e-8, le=3e38)] = 0.001
     schedule: Literal["constant", "cosine"] = "constant"
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     patience: Epochs = 10

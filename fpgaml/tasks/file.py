@@ -40,7 +40,7 @@ def _one_or_more(value: Any) -> Any:
 Paths = Annotated[tuple[Path, ...], pydantic.BeforeValidator(_paths)]
 Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(_one_or_more)]
 Fraction = Annotated[float, pydantic.Field(gt=0, lt=1)]
-Rate = Annotated[float, pydantic.Field(ge=1e-9, le=1e9)]
+Rate = Annotated[float, pydantic.Field(gt=0, le=1e9)]
 
 
 class Fractions(TaskOptions):

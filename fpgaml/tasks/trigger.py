@@ -32,7 +32,7 @@ POOL_SHARES = (2.0, 3.0, 3.0, 3.0, 4.5, 5.0, 5.5, 5.5, 6.0, 5.0, 4.5, 3.5, 2.0, 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=1, le=100_000_000)]
-Rate = Annotated[float, Field(ge=1e-9, le=1e9)]
+Rate = Annotated[float, Field(gt=0, le=1e9)]
 MOST_COLLISIONS = 1_000_000
 
 
