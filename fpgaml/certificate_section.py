@@ -9,7 +9,7 @@ from typing import Any
 from fpgaml.errors import OutputError
 from fpgaml.handover.certificate import CERTIFICATE, edited_files
 from fpgaml.storage import read_json
-from fpgaml.tables import table
+from fpgaml.tables import code, table
 
 SHOWN_DIGITS = 12
 """Of a SHA-256; all of them stand in the file."""
@@ -35,7 +35,7 @@ def certificate_section(project: Path) -> str:
         raise OutputError(f"{path}: is no certificate: {error!r}. `fpgaml csim` on the run writes it again") from error
     if changed:
         more = f" and {len(changed) - SHOWN_FILES} more" if len(changed) > SHOWN_FILES else ""
-        names = ", ".join(f"`{name}`" for name in changed[:SHOWN_FILES])
+        names = ", ".join(map(code, changed[:SHOWN_FILES]))
         told = f"**Certificate: no longer valid.** Changed or missing since it was written: {names}{more}."
     else:
         told = f"**Certified**: when this report was written, every file was as `{CERTIFICATE}` lists it."

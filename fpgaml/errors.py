@@ -7,13 +7,14 @@ command line prints the message alone and leaves with the class's ``exit_code``.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
-MAX_MESSAGE = 500
+MESSAGE_LIMIT = 500
 """Characters of a message."""
 
-MAX_LIST = 300
-"""Characters of a list in a message."""
+NAMES_LIMIT = 200
+"""Characters of a list of names in a message."""
 
 
 class FpgamlError(Exception):
@@ -22,8 +23,7 @@ class FpgamlError(Exception):
     Parameters
     ----------
     message : object
-        For people. At most ``MAX_MESSAGE`` characters of it are kept, and what no terminal should get is escaped,
-        whatever of a user's own text stands in it.
+        For people; see ``message_text`` for what is kept of it.
     """
 
     exit_code = 2
@@ -33,7 +33,7 @@ class FpgamlError(Exception):
     """The section of a study that is wrong, where it is not the one that is being read."""
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(shortened(printable(str(message), keep="\n")))
+        super().__init__(message_text(message))
 
 
 class StudyError(FpgamlError):
@@ -74,53 +74,47 @@ class AgreementError(FpgamlError):
     exit_code = 1
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    r"""Text with everything escaped that has no shape of its own: control characters, overrides of direction.
+def escaped(text: str) -> str:
+    r"""``text`` without any character but line breaks that a terminal would act on, or that makes it look different.
 
-    Parameters
-    ----------
-    text : str
-        Anything.
-    keep : str
-        Characters that stay as they are.
-
-    >>> printable("a\x00b\u202e")
-    'a\\x00b\\u202e'
+    >>> print(escaped("a\u202eb"))
+    a\u202eb
     """
     return "".join(
-        character
-        if character.isprintable() or character in keep
-        else character.encode("unicode_escape").decode("ascii")
-        for character in text
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
     )
 
 
-def shortened(text: str, length: int = MAX_MESSAGE) -> str:
-    """Text of at most ``length`` characters: the middle is left out, where and what to do stand at the ends.
-
-    >>> shortened("0123456789", 8)
-    '012 … 89'
-    """
-    if len(text) <= length:
+def message_text(message: object) -> str:
+    """A message for people: escaped, and where it is too long without its middle; its ends say where and what to do."""
+    text = escaped(str(message))
+    if len(text) <= MESSAGE_LIMIT:
         return text
-    cut = " … "
-    tail = (length - len(cut)) // 2
-    return text[: length - len(cut) - tail] + cut + text[-tail:]
+    tail = MESSAGE_LIMIT // 2
+    return f"{text[: MESSAGE_LIMIT - tail - 3]} … {text[-tail:]}"
 
 
-def listed(items: Iterable[object], *, length: int = MAX_LIST) -> str:
-    """Items with commas between them: as many as fit ``length`` characters, one at least, and how many more there are.
+def printable(text: object, limit: int = 80) -> str:
+    r"""``text`` on one line, cut after ``limit`` characters, without any that a terminal would act on.
 
-    >>> listed(range(10, 20), length=20)
-    '10, 11, 12, 13, 14 and 5 more'
+    >>> print(printable("a\nb\u202ec"))
+    a\nb\u202ec
     """
-    texts = [printable(str(item)) for item in items]
-    shown = 0
-    while shown < len(texts) and (length := length - len(texts[shown]) - 2) > -2:
-        shown += 1
-    shown = max(shown, 1)
-    more = len(texts) - shown
-    return ", ".join(texts[:shown]) + (f" and {more} more" if more > 0 else "")
+    shown = escaped(str(text)[: limit + 1]).replace("\n", r"\n")
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def listed(names: Iterable[object], limit: int = NAMES_LIMIT) -> str:
+    """Names in a row, as many as a message can hold; where some are left out, how many there are.
+
+    >>> listed(["bits", "units"])
+    'bits, units'
+    """
+    texts = list(names)
+    shown = [printable(name, 60) for name in texts[:limit]]
+    ends = itertools.accumulate(len(name) + 2 for name in shown)
+    kept = [name for name, end in zip(shown, ends, strict=True) if end <= limit]
+    return ", ".join(kept) + (f", … ({len(texts):,} in all)" if len(kept) < len(texts) else "")
 
 
 def did_you_mean(found: object, allowed: Iterable[str]) -> str:
@@ -129,6 +123,6 @@ def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     >>> did_you_mean("unitz", ["units", "bits"])
     "did you mean 'units'? Allowed: bits, units"
     """
-    names, wanted = sorted(allowed), str(found)[:MAX_LIST]
-    near = difflib.get_close_matches(wanted, names, n=1) or [name for name in names if name.startswith(wanted)]
-    return (f"did you mean {near[0]!r}? " if near else "") + "Allowed: " + listed(names)
+    names, wrong = sorted({printable(name, 60) for name in allowed}), printable(found, 60)
+    near = difflib.get_close_matches(wrong, names, n=1) or [name for name in names if name.startswith(wrong)]
+    return (f"did you mean '{near[0]}'? " if near else "") + "Allowed: " + listed(names)

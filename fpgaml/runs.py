@@ -12,7 +12,7 @@ import numpy as np
 from fpgaml.errors import OutputError, StudyError, did_you_mean
 from fpgaml.events import Events, Floats, Scores
 from fpgaml.metrics import Target
-from fpgaml.storage import read_json
+from fpgaml.storage import read_arrays, read_json
 from fpgaml.yaml_source import read_yaml
 
 
@@ -189,11 +189,7 @@ def _trial(directory: Path, wanted: str | None) -> str:
 
 
 def _arrays(path: Path) -> dict[str, Floats]:
-    try:
-        with np.load(path) as archive:
-            return {name: np.asarray(archive[name], np.float64) for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read as npz: {error}") from error
+    return {name: np.asarray(column, np.float64) for name, column in read_arrays(path).items()}
 
 
 def _scores(path: Path, events: Events) -> dict[str, Scores]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.dataset import Dataset
 from fpgaml.displays import html_table
-from fpgaml.errors import FpgamlError, StudyError, did_you_mean, listed, shortened
+from fpgaml.errors import FpgamlError, StudyError, did_you_mean, listed
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
 from fpgaml.layers import Layer, layer_class
@@ -177,7 +177,7 @@ class Study:
         except FpgamlError as error:
             if not values:
                 raise
-            chosen = listed((f"{name}: {shortened(str(value), 60)}" for name, value in values.items()), length=120)
+            chosen = listed((f"{name}: {value}" for name, value in values.items()), 120)
             raise type(error)(f"{error} (with {chosen})") from error
 
     def _point(self, resolved: Mapping[str, Any], values: Mapping[str, Any]) -> Point:
@@ -390,7 +390,7 @@ def _hashable(value: Any) -> Any:
 
 def _values_text(values: list[Any]) -> str:
     """The values of a choice, for a message."""
-    return f"[{listed(map(found_text, values), length=200)}]"
+    return f"[{listed(map(found_text, values))}]"
 
 
 def _search_section(source: YamlSource, trials: tuple[Mapping[str, Any], ...]) -> Any:

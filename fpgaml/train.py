@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,7 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import OutputError
 from fpgaml.metrics import accuracy
-from fpgaml.storage import atomic_path, read_json, write_json
+from fpgaml.storage import atomic_path, read_arrays, read_json, write_json
 from fpgaml.train_options import TrainOptions
 from fpgaml.training_graph import TrainingEvents, TrainingGraph, check_finite, epoch_order, predict_batch
 
@@ -51,6 +51,7 @@ class FloatTwin:
         Seconds that the training took.
     """
 
+    FILES: ClassVar = ("weights_float.npz", "history_float.json", "float.json")
     architecture: Architecture
     weights: ModelWeights
     history: History
@@ -71,6 +72,11 @@ class FloatTwin:
         write_json(directory / "float.json", facts)
 
     @classmethod
+    def is_saved(cls, directory: Path) -> bool:
+        """Whether all that ``save`` writes is in ``directory``."""
+        return all((directory / name).exists() for name in cls.FILES)
+
+    @classmethod
     def load(cls, directory: Path) -> FloatTwin | None:
         """Read what ``save`` wrote; None if it was not saved or not finished.
 
@@ -79,7 +85,7 @@ class FloatTwin:
         OutputError
             A file is broken.
         """
-        if not (directory / "float.json").exists():
+        if not cls.is_saved(directory):
             return None
         facts, history = read_json(directory / "float.json"), read_json(directory / "history_float.json")
         architecture, weights = (
@@ -107,6 +113,7 @@ class TrainedModel:
         Seconds that the training took.
     """
 
+    FILES: ClassVar = ("architecture.json", "weights_qkeras.npz", "history_qkeras.json", "trained.json")
     architecture: Architecture
     weights: ModelWeights
     history: History = field(default_factory=dict)
@@ -155,6 +162,11 @@ class TrainedModel:
             "wall_s": {"qkeras": self.wall_s},
         }
         write_json(directory / "trained.json", facts)
+
+    @classmethod
+    def is_saved(cls, directory: Path) -> bool:
+        """Whether all that ``save`` writes is in ``directory``."""
+        return all((directory / name).exists() for name in cls.FILES)
 
     @classmethod
     def load(cls, directory: Path) -> TrainedModel:
@@ -298,11 +310,9 @@ def _save_weights(path: Path, weights: ModelWeights) -> None:
 
 def _load_weights(path: Path) -> ModelWeights:
     weights: ModelWeights = {}
-    try:
-        with np.load(path, allow_pickle=False) as flat:
-            for key in flat.files:
-                layer, name = key.split("/")
-                weights.setdefault(layer, {})[name] = flat[key]
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: holds no weights: {error}") from error
+    for key, array in read_arrays(path).items():
+        layer, separator, name = key.partition("/")
+        if not separator:
+            raise OutputError(f"{path}: holds no weights: {key!r} is no LAYER/NAME")
+        weights.setdefault(layer, {})[name] = array
     return weights

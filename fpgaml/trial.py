@@ -30,6 +30,7 @@ from fpgaml.events import Floats
 from fpgaml.hardware import Hardware
 from fpgaml.metrics import Target
 from fpgaml.study import Point
+from fpgaml.temporary_paths import unwritable
 from fpgaml.train import History, TrainedModel
 from fpgaml.train_options import TrainOptions
 from fpgaml.training_graph import TrainingEvents, TrainingGraph, check_finite, epoch_order
@@ -272,7 +273,13 @@ def load_trial(point: Point, directory: Path, epochs: int | None = None) -> Trai
 @contextlib.contextmanager
 def _alone(directory: Path, name: str) -> Iterator[None]:
     """Wait while another worker on this machine is at the same piece of work."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = directory / f"{name}.lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with lock:
+        with contextlib.suppress(OSError):  # not all file systems can: then both do it, with the same result
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from fpgaml.errors import shortened
+from fpgaml.errors import printable
 
 MAX_INTEGER = 2**63 - 1
 
@@ -53,7 +53,7 @@ def plain_value(text: str) -> Any:
     if _HEXADECIMAL.fullmatch(text):
         return _integer(text, 16)
     if advice := _advice(text):
-        raise ValueError(f"readers of YAML take {shortened(text, 40)} for different things: write {advice}")
+        raise ValueError(f"readers of YAML take {printable(text, 40)} for different things: write {advice}")
     if _NOT_FINITE.fullmatch(text):
         raise ValueError(f"found {text}: a number here is finite. Write one, such as 1e6, or leave the key out")
     if _FLOAT.fullmatch(text):
@@ -84,20 +84,20 @@ def _integer(text: str, base: int) -> int:
     digits = text.replace("_", "")
     number = int(digits, base) if len(digits) <= len(str(MAX_INTEGER)) + 1 else None
     if number is None or abs(number) > MAX_INTEGER:
-        raise ValueError(f"found {shortened(text, 40)}: whole numbers go from -2^63 + 1 to 2^63 - 1 here")
+        raise ValueError(f"found {printable(text, 40)}: whole numbers go from -2^63 + 1 to 2^63 - 1 here")
     return number
 
 
 def _float(text: str) -> float:
     number = float(text.replace("_", ""))
     if math.isinf(number):
-        raise ValueError(f"found {shortened(text, 40)}: numbers go up to 1.797e308 here")
+        raise ValueError(f"found {printable(text, 40)}: numbers go up to 1.797e308 here")
     return number
 
 
 def _advice(text: str) -> str | None:
     """How to write what YAML 1.1 and 1.2, or the readers of either, take for different things; None for others."""
-    quoted = f"'{shortened(text, 40)}' in quotes for a text"
+    quoted = f"'{printable(text, 40)}' in quotes for a text"
     if text in _BOOLEANS:
         return f"{_BOOLEANS[text]}, or {quoted}"
     if _LEADING_ZERO.fullmatch(text):

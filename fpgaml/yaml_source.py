@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args
 import pydantic
 import yaml
 
-from fpgaml.errors import MAX_MESSAGE, StudyError, did_you_mean, printable, shortened
+from fpgaml.errors import MESSAGE_LIMIT, StudyError, did_you_mean, printable
 from fpgaml.yaml_scalars import Dumper, plain_value
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -175,7 +175,7 @@ def checked(
 
 def path_text(place: Place) -> str:
     """``layers[3].bits`` for a place."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{printable(shortened(part, 60))}" for part in place)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{printable(part, 60)}" for part in place)
     return "".join(parts).removeprefix(".")
 
 
@@ -188,13 +188,16 @@ def found_text(value: Any) -> str:
 def _joined(lines: list[str]) -> str:
     """As many lines as fit a message, one at least, and how many more there are."""
     shown, length = 1, len(lines[0])
-    while shown < len(lines) and (length := length + len(lines[shown]) + 1) <= MAX_MESSAGE - len("\nand 20000 more"):
+    while shown < len(lines) and (length := length + len(lines[shown]) + 1) <= MESSAGE_LIMIT - len("\nand 20000 more"):
         shown += 1
     more = len(lines) - shown
     return "\n".join(lines[:shown]) + (f"\nand {more} more" if more else "")
 
 
 _NOWHERE = object()
+
+COMPARISONS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+"""pydantic's findings about limits, and what it calls each limit."""
 
 
 def _at(value: Any, place: Place) -> Any:
@@ -224,7 +227,9 @@ def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", details["expected"])
         return place, f"unknown value {found_text(found)}; {did_you_mean(found, allowed)}", ""
-    if kind == "tuple_type":
+    if kind in COMPARISONS and isinstance(details[COMPARISONS[kind]], float):  # which pydantic writes out
+        text = f"{text.rpartition(' ')[0]} {details[COMPARISONS[kind]]:g}"
+    elif kind == "tuple_type":
         text = "should be a list"
     elif kind == "too_long":
         text = f"should have at most {details['max_length']} items"

@@ -338,7 +338,7 @@ FAR_OUT = "9223372036854775807"
         (
             "learning_rate: 0.01",
             "learning_rate: 1e-300",
-            "train.learning_rate: should be greater than or equal to 0.00000001,",
+            "train.learning_rate: should be greater than or equal to 1e-08, found 1e-300",
         ),
         ("learning_rate: 0.01", "learning_rate: .inf", "train.learning_rate: found .inf: a number here is finite"),
         (
@@ -346,7 +346,11 @@ FAR_OUT = "9223372036854775807"
             "signal: g\n  split: {seed: -1}",
             "data.split.seed: should be greater than or equal to 0, found -1",
         ),
-        ("signal: g", "signal: g\n  rate_khz: 1e308", "data.rate_khz: should be less than or equal to 1000000000"),
+        (
+            "signal: g",
+            "signal: g\n  rate_khz: 1e308",
+            "data.rate_khz: should be less than or equal to 1e+12, found 1e+308",
+        ),
         (
             "backend: vivado",
             "reuse_factor: 2147483648",
@@ -474,7 +478,7 @@ def test_a_message_names_the_choice_that_was_tried_and_not_all_of_them(tmp_path)
     assert message.startswith(
         "STUDY:11: layers[0].units: should be a valid integer, found 'x' (with choice_number_0: x, "
     )
-    assert re.search(r" and 5\d more\)$", message)
+    assert message.endswith(", … (60 in all))")
 
 
 def test_probing_takes_a_time_that_grows_with_what_is_tried(tmp_path):

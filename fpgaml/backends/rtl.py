@@ -17,6 +17,7 @@ from rich.markup import escape
 from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _rtl_estimate
 from fpgaml.backends import _rtl_simulation as simulation
+from fpgaml.backends._bench import bench_files
 from fpgaml.backends._rtl_netlist import synthesize_verilog, yosys_version
 from fpgaml.backends._rtl_ports import bench_values, declaration, port_notes
 from fpgaml.backends._rtl_trace import trace_network
@@ -38,16 +39,6 @@ EVENTS, CHUNK, SEED = 100_000, 10_000, 1
 STEPS = ("verilog", "simulation", "yosys")
 SUFFIX = "_rtl"
 """Of the top module's name: "small" is a word of Verilog, and "mux" one of da4ml's modules."""
-
-
-HERE = Path(__file__).parent
-BENCH = {
-    "Makefile": HERE / "check.mk",
-    "check/build.mk": HERE / "check_rtl.mk",
-    "check/words.v": HERE / "check_words.v",
-    "check/files.sh": HERE / "check_files.sh",
-}
-"""What a project carries with it to check itself, by its place there."""
 
 
 class RtlBackend(Backend):
@@ -91,8 +82,8 @@ class RtlBackend(Backend):
         return {**effective, "pipeline": stages}
 
     def bench_files(self) -> Mapping[str, Path]:
-        """A test bench in Verilog, and the Makefile that builds it with Verilator; see ``Backend.bench_files``."""
-        return BENCH
+        """A test bench in Verilog, and the scripts that build it with Verilator; see ``Backend.bench_files``."""
+        return bench_files("check_words_rtl.sh", "check_words.v")
 
     def bench_values(self, project: Path) -> Mapping[str, str]:
         """The circuit's module and ports; see ``Backend.bench_values``."""

@@ -16,7 +16,6 @@ CERTIFICATE = "certificate.json"
 NOT_CERTIFIED = (
     CERTIFICATE,
     "build_opt.tcl",
-    "check/build",
     "tb_data/csim_results.log",
     "tb_data/rtl_cosim_results.log",
 )

@@ -31,8 +31,8 @@ POOL_SHARES = (2.0, 3.0, 3.0, 3.0, 4.5, 5.0, 5.5, 5.5, 6.0, 5.0, 4.5, 3.5, 2.0, 
 """How hard collisions are shared out over the bins of the hard scale."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Size = Annotated[int, Field(ge=1, le=100_000_000)]
-Rate = Annotated[float, Field(gt=0, le=1e9)]
+Size = Annotated[int, Field(ge=1, le=10**10)]
+Rate = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 MOST_COLLISIONS = 1_000_000
 
 
@@ -79,7 +79,7 @@ class TriggerOptions(TaskOptions):
     n_test_signal: Size = 25_000
     n_test_background: Size = 100_000
     seed: Seed = 1
-    pile_up: Annotated[float, Field(gt=0, le=2000)] = 200.0
+    pile_up: Annotated[float, Field(gt=0, le=2000, allow_inf_nan=False)] = 200.0
     mitigation: Literal["charged", "none"] = "charged"
     mitigation_efficiency: Fraction = 0.95
     image_shape: tuple[int, int] = (20, 12)
