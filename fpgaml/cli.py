@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fpgaml import __version__
 from fpgaml.arguments import chosen_values, count, minutes, picture, sha256
 from fpgaml.child_process import GROUP_SIGNALS
-from fpgaml.errors import FpgamlError
+from fpgaml.errors import FpgamlError, escaped, message_text
 from fpgaml.temporary_paths import FULL, own_temporary_files, unwritable
 
 if TYPE_CHECKING:
@@ -39,6 +39,22 @@ AGAIN_S = 0.5
 PATIENCE_S = 10.0
 
 _log = logging.getLogger(__name__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with an argument as every error is told: not at length, and on lines of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit code 2."""
+        super().error(message_text(message))
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log, in which a user's own text may stand."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or with a traceback the lines, without anything that a terminal would act on."""
+        return escaped(super().format(record))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +105,7 @@ def _explain(error: BaseException, received: Sequence[int]) -> int:
 
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):  # the terminal is closed, or the disk of the log is full
-        print(f"fpgaml: {message}", file=sys.stderr, flush=True)
+        print(f"fpgaml: {message_text(message)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -131,15 +147,15 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _start_logging(verbosity: int) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbosity > 1 else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbosity > 1 else logging.WARNING, handlers=[handler])
     if verbosity:
         logging.getLogger("fpgaml").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
+    parser = _Parser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fpgaml {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
     commands = parser.add_subparsers(metavar="COMMAND")

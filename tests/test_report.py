@@ -531,7 +531,7 @@ def test_no_such_directory_and_no_such_trial(complete, tmp_path):
         ("dataset.json", "[]", "must hold a JSON object, found list"),
         ("dataset.json", '{"targets": [{"kind": "rate", "value": 1}]}', "`targets` must be a list"),
         ("dataset.json", '{"targets": []}', "`targets` is empty"),
-        ("study.yaml", "a: [", "cannot be read as YAML"),
+        ("study.yaml", "a: [", "study.yaml:1: is no YAML"),
         ("events.npz", "no archive", "cannot be read as npz"),
     ],
 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fpgaml.data_files import Columns, check_file, file_format, numbers, read_columns
 from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.errors import DataError, did_you_mean, listed, printable
+from fpgaml.field_types import Seed
 from fpgaml.memory import check_fits
 from fpgaml.metrics import Target
 from fpgaml.preparation import (
@@ -83,7 +84,7 @@ class Fractions(TaskOptions):
     train: Fraction = 0.6
     validation: Fraction = 0.2
     test: Fraction = 0.2
-    seed: Annotated[int, pydantic.Field(ge=0)] = 1
+    seed: Seed = 1
 
     @pydantic.model_validator(mode="after")
     def _sum_to_one(self) -> Fractions:
