@@ -18,7 +18,7 @@ from fpgaml.errors import ToolError
 from fpgaml.events import Scores
 from fpgaml.storage import atomic_path, read_arrays
 from fpgaml.temporary_paths import path_beside, unwritable
-from fpgaml.train import train, train_float_twin
+from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
 from fpgaml.workers import Worker, WorkerDied, Workers
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class SeedTraining:
         """Where it is kept."""
         return self.place / f"{'float_' if self.model == FLOAT else ''}seed_{self.seed}"
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has been done, and nothing of it is missing."""
+        saved = (TrainedModel if self.model == QKERAS else FloatTwin).is_saved(self.directory)
+        return saved and (self.directory / "scores.npz").exists()
+
 
 class SeedTrainings:
     """Has trainings done by workers, who find the test inputs in a file while the block lasts.
@@ -91,7 +97,7 @@ class SeedTrainings:
 
     def complete(self, jobs: Sequence[SeedTraining]) -> dict[SeedTraining, str]:
         """Have all trainings done that are not; gives the reasons of those that failed."""
-        missing = [job for job in jobs if not (job.directory / "scores.npz").exists()]
+        missing = [job for job in jobs if not job.is_kept]
         if not missing:
             return {}
         if not self._test.exists():
