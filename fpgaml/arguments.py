@@ -10,12 +10,14 @@ from typing import Any
 
 from fpgaml.errors import StudyError
 
+MAX_COUNT = 10**9
+
 
 def count(text: str) -> int:
     """A positive number, as an argument."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"should be 1 or more, found {number}")
+    if not 1 <= number <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"should be 1 to {MAX_COUNT}, found {text}")
     return number
 
 

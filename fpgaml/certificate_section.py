@@ -9,7 +9,7 @@ from typing import Any
 from fpgaml.errors import OutputError
 from fpgaml.handover.certificate import Certificate, certificate_digest
 from fpgaml.project_files import CERTIFICATE, SIGNATURE
-from fpgaml.tables import table
+from fpgaml.tables import escape, table
 
 SHOWN_DIGITS = 12
 """Of a SHA-256; all of them stand in the file."""
@@ -62,7 +62,7 @@ def _own_paragraphs(project: Path) -> Iterator[str]:
     differences = certificate.differences(project)
     if differences:
         more = f"; and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
-        told = f"**Certificate: no longer valid.** {'; '.join(differences[:SHOWN_DIFFERENCES])}{more}."
+        told = f"**Certificate: no longer valid.** {'; '.join(map(escape, differences[:SHOWN_DIFFERENCES]))}{more}."
     else:
         told = f"**Certified**: when this report was written, every file was as `{CERTIFICATE}` lists it, and no other "
         told += "was there."

@@ -101,9 +101,7 @@ def synthesize(
     hardware = network.point.hardware
     if backend is not None and backend != hardware.backend:
         get_backend(backend)
-        hardware = hardware.model_copy(update={"backend": backend})
-        if not hardware.through_hls4ml:  # hls4ml's options to share hardware mean nothing there
-            hardware = Hardware(backend=backend, part=hardware.part, clock_period_ns=hardware.clock_period_ns)
+        hardware = hardware.for_backend(backend)
     chosen = _chosen_steps(get_backend(hardware.backend), hardware.backend, steps)
     with working_in(output):
         place = _Place(study, network, hardware, RunData(study, output, progress), progress)

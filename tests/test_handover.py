@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handover_facts import N_TEST, TARGETS, environment, hand_over_hls, hls_model, make
+from handover_facts import N_TEST, TARGETS, environment, hand_over_hls, hls_hardware, hls_model, make
+from hostile_text import EVIL, pictures
 from small_study import snapshot
 
 from fpgaml.backends import _vendor
@@ -21,10 +22,13 @@ from fpgaml.backends._hls4ml_files import read_layer_options
 from fpgaml.convert import HLSProject
 from fpgaml.csim import project_digest
 from fpgaml.errors import AgreementError, OutputError
+from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover import Certified, hand_over, handed_over
-from fpgaml.handover.interface import input_scaling
+from fpgaml.handover.interface import Interface, input_scaling
+from fpgaml.handover.readme import readme
 from fpgaml.handover.vectors import choose_events
 from fpgaml.metrics import choose_working_point
+from fpgaml.synthesis import Resources
 
 REUSE = {"conv2d_1": 1, "dense_1": 4, "dense_2": 2}
 
@@ -65,6 +69,45 @@ def test_inputs_are_scaled_as_the_data_set_says():
         "",
     )
     assert input_scaling({}) == input_scaling({"scaling": {"kind": "none"}}) == ((0.0,), (1.0,), "")
+
+
+@pytest.mark.parametrize("n_scales", [1, 2])
+def test_names_of_columns_and_files_are_only_names(tmp_path, n_scales):
+    fixed = FixedPoint(8, 4)
+    interface = Interface(
+        top="tiny",
+        input_shape=(2,),
+        input_format=fixed,
+        output_format=fixed,
+        n_outputs=1,
+        names=(EVIL, "b"),
+        offsets=(0.0, 1.0)[:n_scales],
+        scales=(1.0, 2.0)[:n_scales],
+        unit="",
+        thresholds=(),
+    )
+    text = readme(
+        HLSProject(
+            tmp_path,
+            "tiny",
+            hls_model().firmware,
+            hls_hardware("vivado", "io_parallel"),
+            {EVIL: {"type": EVIL, "class": EVIL}},
+            {},
+        ),
+        interface,
+        prototype="void tiny();",
+        port_notes=(),
+        predicted=Resources(origin="nobody"),
+        agreement={"events": 1, "words": 1, "mismatches": 0},
+        n_vectors=1,
+        reasons=(),
+        limits=(),
+        edited=(EVIL,),
+    )
+    assert pictures(text) == []
+    for line in (line for line in text.split("\n") if line.startswith("| 0 |")):
+        assert len(re.findall(r"(?<!\\)\|", line)) == 6
 
 
 @pytest.mark.slow

@@ -271,6 +271,38 @@ def test_a_disk_that_fills_up_leaves_no_half_project(output):
 
 
 @pytest.mark.slow
+def test_damaged_files_are_named_and_made_again_when_they_are_removed(study, output, capsys):
+    """No kill leaves such files, but disks fail, and people edit."""
+    (trial,) = (path.name for path in (output / "trials").iterdir())
+    names = (
+        *("dataset.json", "environment.json", "events.npz", f"csim/{trial}.npz", f"csim/{trial}.json"),
+        *(f"trials/{trial}/{name}" for name in ("scores.npz", "weights_qkeras.npz", "trained.json")),
+    )
+    found, project = snapshot(output), output / "hls_projects" / trial
+    for name in names:
+        content = (output / name).read_bytes()
+        (output / name).write_bytes(content[: len(content) // 2])
+        command = "convert" if "weights" in name else "report"  # which does without weights, and says so
+        if command == "convert":
+            (project / "fpgaml.json").rename(project / "kept.json")
+        assert main([command, str(output)]) == 2
+        error = capsys.readouterr().err
+        assert f"{output / name}: cannot be read as" in error
+        assert "remove it, and the command that wrote it writes it again" in error
+        if command == "convert":
+            (project / "kept.json").rename(project / "fpgaml.json")
+        (output / name).write_bytes(content)
+    for name in names:
+        (output / name).unlink()
+    assert main(arguments_of("run", study, output)) == 0
+    remade = snapshot(output)
+    assert {remade[name][1] for name in names if name.endswith(".npz")} == {
+        found[name][1] for name in names if name.endswith(".npz")
+    }
+    assert remade.keys() == found.keys()
+
+
+@pytest.mark.slow
 def test_interruptions_in_every_stage_leave_nothing_half_and_finished_stages_are_kept(tmp_path):
     study, output, cache = write_study(tmp_path), tmp_path / "output", tmp_path / "cache"
     environment = {**os.environ, "FPGAML_CACHE_DIR": str(cache)}

@@ -6,10 +6,12 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
+from hostile_text import EVIL, pictures, tokens
 
 from fpgaml.curves import performance_curve
 from fpgaml.errors import OutputError
@@ -529,7 +531,7 @@ def test_no_such_directory_and_no_such_trial(complete, tmp_path):
         ("dataset.json", "[]", "must hold a JSON object, found list"),
         ("dataset.json", '{"targets": [{"kind": "rate", "value": 1}]}', "`targets` must be a list"),
         ("dataset.json", '{"targets": []}', "`targets` is empty"),
-        ("study.yaml", "a: [", "cannot be read as YAML"),
+        ("study.yaml", "a: [", "study.yaml:1: is no YAML"),
         ("events.npz", "no archive", "cannot be read as npz"),
     ],
 )
@@ -558,3 +560,43 @@ def test_curves_in_the_evaluation_are_those_of_the_test_events(complete):
     )
     np.testing.assert_array_equal(report.evaluation.curves["float"].signal_efficiency, expected.signal_efficiency)
     np.testing.assert_array_equal(report.evaluation.curves["float"].background, expected.background)
+
+
+def hostile_run(directory):
+    """A run whose every word from outside is ``EVIL``, and whose quantities are called after other folders."""
+    write_run(directory / "run")
+    run = directory / "run"
+    events = Events.load(run / "events.npz")
+    ht = events.quantities["ht_gev"]
+    names = ("x/../../../../NAME", "a/b", "a_b 日本", EVIL)
+    replace(events, quantities=dict.fromkeys(names, ht)).save(run / "events.npz")
+    for path, changes in {
+        run / "dataset.json": {"task": EVIL, "metadata": {"inputs": [EVIL, "ok"], "label": EVIL, "signal": EVIL}},
+        run / "environment.json": {
+            "command": f"fpgaml run '{EVIL}\n```\n<script>' --output x",
+            "machine": {"cpu": EVIL},
+        },
+        run / "trials" / TRIAL / "architecture.json": {"choices": {EVIL: {"kind": EVIL, EVIL: [EVIL]}}},
+    }.items():
+        write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
+    (run / "study.yaml").write_text(yaml.safe_dump({"study": EVIL, "task": "trigger"}), encoding="utf-8")
+    return run
+
+
+def test_words_from_outside_are_words_and_stay_inside(tmp_path, recwarn):
+    run = hostile_run(tmp_path)
+    report = write_report(run, replicas=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    figures = {path.name for path in (run / "figures").iterdir()}
+    assert figures == {path.name for path in report.figures}
+    assert all(path.is_file() for path in (run / "figures").iterdir())
+    assert len([name for name in figures if name.startswith("turn_on_")]) == 2 * 4
+    assert {path.name for path in run.iterdir()} >= {"report.md", "report.html", "summary.json"}
+    shown = {run / picture for picture in pictures(report.markdown)}
+    assert shown == {path for path in report.figures if path.suffix == ".png"}
+    headings = [token for token in tokens(report.markdown, html=False) if token.type == "heading_open"]
+    assert sum(token.tag == "h1" for token in headings) == 1
+    assert not recwarn.list
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert 'src="http' not in page

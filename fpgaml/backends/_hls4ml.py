@@ -7,7 +7,6 @@ import io
 import logging
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +24,17 @@ from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototy
 from fpgaml.backends._hls4ml_graph import (
     check_accumulators,
     check_effective,
-    check_not_empty,
     hls_nodes,
     layer_options,
 )
 from fpgaml.backends._hls4ml_repeatable import make_repeatable
-from fpgaml.backends._limited_process import run_limited
+from fpgaml.backends._limited_process import check_room, run_limited
 from fpgaml.builder import ModelWeights
 from fpgaml.errors import AgreementError, ToolError, ToolTimeoutError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.synthesis import Resources, Synthesis
+from fpgaml.temporary_paths import scratch_directory
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -67,7 +66,6 @@ class Hls4mlBackend(Backend):
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
     ) -> dict[str, Any]:
         """Write hls4ml's project; see ``Backend.write``."""
-        check_not_empty(architecture, weights)
         with _quiet_hls4ml() as output:
             graph = self.graph(directory, name, architecture, weights, hardware)
             effective = check_effective(graph, architecture, weights, hardware)
@@ -186,12 +184,13 @@ class Hls4mlBackend(Backend):
             str(RUNNER),
             *("-o", str(build / "csim")),
         ]
-        with tempfile.TemporaryDirectory(prefix="fpgaml-log-") as scratch:
-            ended = run_limited(command, cwd=Path(), log=Path(scratch) / "log", timeout_s=timeout_s)
+        with scratch_directory("fpgaml-log-") as scratch:
+            ended = run_limited(command, cwd=Path(), log=scratch / "log", timeout_s=timeout_s)
             said = ended.log.read_text(encoding="utf-8", errors="replace")
         if ended.returncode is None:
             raise ToolTimeoutError(f"{COMPILER} {ended.how}")
         if ended.returncode:
+            check_room(said, name=COMPILER, cwd=build)
             raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(said) or ended.how}")
 
     def simulate(
@@ -254,8 +253,8 @@ def _quiet_hls4ml() -> Any:
 
 def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: float | None = None) -> bytes:
     """Feed ``x`` to the compiled csim and return the bytes that it writes."""
-    with tempfile.TemporaryDirectory(prefix="fpgaml-csim-") as directory:
-        inputs, outputs = Path(directory) / "inputs", Path(directory) / "outputs"
+    with scratch_directory("fpgaml-csim-") as scratch:
+        inputs, outputs = scratch / "inputs", scratch / "outputs"
         np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
         try:
             # One process without children, so that it takes no more than this to end it with its time.

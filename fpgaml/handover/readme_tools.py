@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fpgaml.convert import HLSProject
 from fpgaml.handover.interface import Interface
+from fpgaml.tables import code
 
 CHECK_HLS = """\
 ## Check it
@@ -111,7 +112,7 @@ def build_section(project: HLSProject, interface: Interface) -> Iterator[str]:
     """How to build firmware from it, in paragraphs."""
     hardware = project.hardware
     yield "## Build it"
-    part = f"part `{hardware.part}`, clock period {hardware.clock_period_ns:g} ns."
+    part = f"part {code(hardware.part)}, clock period {hardware.clock_period_ns:g} ns."
     if hardware.through_hls4ml:
         name, commands = TOOLS[hardware.backend]
         yield f"For {name}: {part} In this folder:"
