@@ -26,7 +26,18 @@ from fpgaml.network_limits import check_inputs, check_network
 from fpgaml.search_options import SearchOptions
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
-from fpgaml.yaml_source import Place, YamlSource, checked, dump_yaml, found_text, path_text, read_yaml
+from fpgaml.yaml_source import (
+    MAX_BYTES,
+    MAX_LINES,
+    Place,
+    YamlSource,
+    checked,
+    dump_yaml,
+    found_text,
+    parse_value,
+    path_text,
+    read_yaml,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -135,6 +146,8 @@ class Study:
         points = [study.point(next(probes))]
         study._check_used()
         points += [study.point(values) for values in probes]
+        if len(source.lines) > MAX_LINES // 2:
+            study._check_dump()
         if trials and "max_epochs" not in search.model_fields_set:
             epochs = max(point.train.epochs for point in points)
             study = replace(study, search=search.model_copy(update={"max_epochs": epochs}))
@@ -241,6 +254,20 @@ class Study:
             resolved["trials"] = [dict(values)]
         ordered = {key: resolved[key] for key in SECTIONS if key in resolved}
         return dump_yaml(ordered)
+
+    def _check_dump(self) -> None:
+        """Refuse a study that is too long to be read again when the options left to their defaults are written out."""
+        text = self.dump()
+        try:
+            parse_value(text)
+            too_long = len(text.encode()) > MAX_BYTES
+        except StudyError:
+            too_long = True
+        if too_long:
+            raise StudyError(
+                f"{self.source.path}: is too long, as the options that are left to their defaults count too; allowed: "
+                f"{MAX_LINES:,} lines of values, and {MAX_BYTES // 1024:,} KiB with one value a line"
+            )
 
     def _repr_html_(self) -> str:
         """What was asked for, as the file says it; a ``$name`` stands for a choice."""

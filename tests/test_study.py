@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 
@@ -479,6 +480,26 @@ def test_a_message_names_the_choice_that_was_tried_and_not_all_of_them(tmp_path)
         "STUDY:11: layers[0].units: should be a valid integer, found 'x' (with choice_number_0: x, "
     )
     assert message.endswith(", … (60 in all))")
+
+
+def test_what_is_read_once_can_be_read_again_with_its_defaults(tmp_path, monkeypatch):
+    for module in ("study", "yaml_source"):
+        monkeypatch.setattr(f"fpgaml.{module}.MAX_LINES", 100)
+    outcomes = []
+    for n in range(1, 100, 7):
+        columns = ", ".join(f"column_{number}" for number in range(n))
+        path = write_study(tmp_path, STUDY.replace("[a, b, c, d]", f"[{columns}]"))
+        try:
+            study = Study.load(path)
+        except StudyError as error:
+            outcomes.append(
+                "defaults" if "as the options that are left to their defaults count too" in str(error) else "file"
+            )
+        else:
+            path.write_text(study.dump(), encoding="utf-8")
+            assert Study.load(path).dump() == study.dump()
+            outcomes.append("fits")
+    assert [outcome for outcome, _ in itertools.groupby(outcomes)] == ["fits", "defaults", "file"]
 
 
 def test_probing_takes_a_time_that_grows_with_what_is_tried(tmp_path):

@@ -411,7 +411,7 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
 
 def factors_text(factors: Sequence[int], wanted: int) -> str:
     """Factors for a message: all, or those next to the one that was asked for, and how many more there are."""
-    nearest = sorted(sorted(factors, key=lambda factor: abs(factor - wanted))[:SHOWN_FACTORS])
+    nearest = sorted(sorted(factors, key=lambda factor: max(factor / wanted, wanted / factor))[:SHOWN_FACTORS])
     more = len(factors) - len(nearest)
     return ", ".join(map(str, nearest)) + (f" and {more} more" if more else "")
 
