@@ -256,6 +256,64 @@ def test_the_check_prints_the_same_whoever_calls_it(folder, tmp_path):
     assert snapshot(folder) == before
 
 
+def from_the_readme(folder: Path) -> tuple[str, str]:
+    """The example of a bench, saved where the README says, and its commands for the shell and for the HLS tool."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("## A bench of your own\n")
+    section, _, _ = section.partition("\n## ")
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)\n```", section, flags=re.DOTALL))
+    assert set(blocks) == {"cpp", "sh", "tcl"}
+    (folder.parent / "my_bench.cpp").write_text(blocks["cpp"] + "\n", encoding="utf-8")
+    return blocks["sh"], blocks["tcl"]
+
+
+def expected_words(folder: Path) -> str:
+    _, _, words = (folder / "vectors" / "outputs.txt").read_text(encoding="utf-8").partition("\n")
+    return words
+
+
+@pytest.mark.slow
+def test_the_readme_is_enough_for_a_bench_of_ones_own(folder):
+    commands, _ = from_the_readme(folder)
+    done = subprocess.run(["sh", "-e"], input=commands, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    words = folder.parent / "my_words.txt"
+    assert words.read_text(encoding="utf-8") == expected_words(folder)
+    assert make(folder, "check-files", env=environment()).stdout.startswith("files: all ")
+
+
+def c_simulation(folder: Path, script: str) -> str:
+    """What csim_design would do in an HLS tool: compile all files with their flags, and run beside the others."""
+    build = folder / "my_bench_prj" / "solution1" / "csim" / "build"
+    build.mkdir(parents=True)
+    objects = []
+    for bench, name, flags in re.findall(r'^add_files (-tb )?(\S+)(?: -cflags "(.*)")?$', script, flags=re.MULTILINE):
+        path = folder / name
+        if path.is_dir():
+            assert bench
+            shutil.copytree(path, build / path.name)
+            continue
+        objects.append(f"{path.stem}.o")
+        options = [*flags.replace("[pwd]", str(folder)).split(), f"-I{folder}/firmware/ap_types"]
+        subprocess.run(["g++", "-c", *options, str(path), "-o", objects[-1]], cwd=build, check=True)
+    subprocess.run(["g++", *objects, "-o", "csim.exe"], cwd=build, check=True)
+    return subprocess.run(["./csim.exe"], cwd=build, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_an_hls_tool_can_simulate_that_bench_too(tmp_path):
+    """With streams; as far as it can be tried without the tool, and with what hls4ml's own script asks of it."""
+    project, _ = hand_over_hls(tmp_path / "project", "vitis", "io_stream")
+    folder = project.directory
+    _, script = from_the_readme(folder)
+    assert c_simulation(folder, script) == expected_words(folder)
+    assert make(folder, "check-files", env=environment()).returncode == 0
+    commands = {line.split()[0] for line in script.splitlines()}
+    assert commands <= {word for line in (folder / "build_prj.tcl").read_text().splitlines() for word in line.split()}
+    assert "\nset_top tiny\n" in script
+    assert f"\nset_part {{{project.hardware.part}}}\ncreate_clock -period 5\n" in script
+
+
 @pytest.mark.slow
 def test_what_cannot_be_built_is_told(folder):
     told = make(folder, "check-words", "CHECK_CXX=/not/here", env=environment()).stdout

@@ -39,7 +39,7 @@ class Backend(abc.ABC):
     """Where the tool's own test bench reads inputs and expected outputs as numbers; nowhere if empty."""
     tool_outputs: ClassVar[tuple[str, ...]] = ()
     """What tools write into a project, which no certificate covers: folders end in a slash, ``*`` stands for anything
-    but a slash, ``{name}`` for the project's."""
+    but a slash."""
 
     @abc.abstractmethod
     def write(

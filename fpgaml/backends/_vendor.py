@@ -31,7 +31,7 @@ OPTIONS = ("reset", "csim", "synth", "cosim", "validation", "export", "vsynth", 
 """Of hls4ml's ``build_prj.tcl``, in the order of hls4ml: its pattern for "synth=" would fit a "vsynth=" before it."""
 
 OUTPUTS = (
-    "{name}_prj/",
+    "*_prj/",
     "synthesis_*.log",
     "vivado_synth.rpt",
     "tb_data/csim_results.log",

@@ -133,9 +133,10 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
     # The certificate covers the README but for its line on the certificate, which cannot be known before.
     write_text(directory / README, text)
     facts = _facts(project, certified, interface, vectors, limits, edited)
-    left_out = [entry.format(name=project.name) for entry in backend.tool_outputs]
-    files = file_hashes(directory, certified_files(project, backend, left_out))
-    certificate = Certificate.of({**facts, "left_out": left_out, "n_files": len(files), "files": files})
+    files = file_hashes(directory, certified_files(project, backend))
+    certificate = Certificate.of(
+        {**facts, "left_out": list(backend.tool_outputs), "n_files": len(files), "files": files}
+    )
     write_text(directory / README, text.replace(NO_DIGEST, certificate.sha256, 1))
     write_text(directory / CERTIFICATE, certificate.text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from fpgaml.backends import Backend
 from fpgaml.convert import MANIFEST, HLSProject
@@ -31,18 +30,9 @@ def edited_files(project: HLSProject, backend: Backend) -> list[str]:
     return [*changed_files(project.directory, project.files), *added]
 
 
-def certified_files(project: HLSProject, backend: Backend, left_out: Sequence[str]) -> list[str]:
-    """What the certificate lists, once all has been written; what else is there is named in the log.
-
-    Parameters
-    ----------
-    project : HLSProject
-    backend : Backend
-        The project's.
-    left_out : sequence of str
-        What tools write; see ``is_left_out``.
-    """
-    there = [name for name in project_files(project.directory) if not is_left_out(name, left_out)]
+def certified_files(project: HLSProject, backend: Backend) -> list[str]:
+    """What the certificate lists, once all has been written; what else is there is named in the log."""
+    there = [name for name in project_files(project.directory) if not is_left_out(name, backend.tool_outputs)]
     if not project.files:
         return there
     listed = {*project.files, *_added_files(project, backend), *backend.number_files, MANIFEST, README, "Makefile"}

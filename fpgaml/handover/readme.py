@@ -8,6 +8,7 @@ from typing import Any
 from fpgaml.convert import HLSProject
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover.interface import Interface, Threshold
+from fpgaml.handover.readme_bench import bench_section
 from fpgaml.handover.readme_tools import arithmetic_note, build_section, check_section
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import Limit
@@ -78,6 +79,7 @@ def readme(
             n_vectors=str(n_vectors),
             reasons="\n".join(f"- {number}: {reason}" for number, reason in enumerate(reasons)),
         ),
+        *([bench_section(project, interface, n_vectors=n_vectors)] if project.hardware.through_hls4ml else []),
         *build_section(project, interface),
         "## What each layer has",
         _layers(project),
