@@ -244,6 +244,33 @@ def test_every_value_of_a_choice_is_tried_before_work_starts(tmp_path):
     assert message.endswith("(with bits: [50, 1])")
 
 
+def choices_in_choices(value, n):
+    """``x0`` holds ``x1`` in it, and so on, up to a number."""
+    names = ", ".join(f"x{number}: [{value.replace('x', f'$x{number + 1}')}]" for number in range(n))
+    return STUDY.replace("epochs: 2", "epochs: $x0") + f"choices: {{{names}, x{n}: [1]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "reason"),
+    [
+        ("[x, x]", 25, "lists and mappings stand more than 16 deep in each other"),
+        ("{a: x, b: x}", 60, "lists and mappings stand more than 16 deep in each other"),
+        ("[" + ", ".join(["x"] * 50) + "]", 3, "there are more than 10,000 values"),
+        ("[[x, x], [x, x], [x, x], [x, x]]", 5, "there are more than 10,000 values"),
+    ],
+)
+def test_names_in_names_do_not_grow_without_end(tmp_path, value, n, reason):
+    began = time.process_time()
+    message = refusal(tmp_path, choices_in_choices(value, n))
+    assert message.startswith("STUDY:14: train.epochs")
+    assert f": with names written out, {reason}" in message
+    assert time.process_time() - began < 2
+
+
+def test_names_may_stand_in_names(tmp_path):
+    assert load(tmp_path, choices_in_choices("x", 30)).n_points == 1
+
+
 def test_rounding_is_a_choice_with_a_name(tmp_path):
     text = STUDY.replace("bits: [8, 3]", "bits: [8, 3], rounding: $rounding")
     study = load(tmp_path, text + "choices: {rounding: [RND_CONV, RND, TRN]}\n")
