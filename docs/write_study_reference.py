@@ -187,8 +187,17 @@ def _type(field: Mapping[str, Any], *, single: bool = False) -> str:
         return f"{first}, or {text}" if single else text
     if field.get("format") == "path":
         return "path"
-    limits = [f"{sign} {field[key]:g}" for key, sign in LIMITS.items() if key in field]
-    return " ".join([TYPES[field["type"]], ", ".join(limits)]).strip()
+    return f"{TYPES[field['type']]} {_limits(field)}".strip()
+
+
+def _limits(field: Mapping[str, Any]) -> str:
+    """What a number of JSON schema may be."""
+    limits = {
+        key: f"{field[key]:,}" if isinstance(field[key], int) else f"{field[key]:g}" for key in LIMITS if key in field
+    }
+    if set(limits) == {"minimum", "maximum"}:
+        return f"{limits['minimum']} to {limits['maximum']}"
+    return ", ".join(f"{LIMITS[key]} {limit}" for key, limit in limits.items())
 
 
 def _meanings(model: type) -> dict[str, tuple[str, str]]:

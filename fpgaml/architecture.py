@@ -26,6 +26,9 @@ HLS4ML_SUM_BITS = 48
 WIDTHS = ("bits", "bias_bits")
 """Keys of a layer that are widths."""
 
+MAX_VALUE_EXPONENT = 120
+"""Of all values and their steps, as powers of two: hls4ml's own types reach from 2^-126 to 2^126."""
+
 
 class InputFormat(pydantic.BaseModel):
     """The ``input:`` section of a study: the number format that inputs are quantized to.
@@ -109,12 +112,14 @@ class Architecture:
 
     def _walk(self) -> Iterator[Step]:
         shape, values = self.input_shape, Values.of(self.input_format.format)
+        _check_range(values)
         count: Counter[str] = Counter()
         for position, (layer, folded) in enumerate(zip(self.layers, _with_biases(self.layers), strict=True)):
             count[layer.kind] += 1
             with _at_layer(position, layer):
                 output_shape = layer.output_shape(shape)
                 output_values = folded.output_values(values, shape)
+                _check_range(output_values)
                 if output_values.width > MAX_WIDTH:
                     raise ExactnessError(
                         f"its sums need up to {output_values.width} bits, and float64, in which the reference is "
@@ -135,6 +140,8 @@ class Architecture:
 
     def folded(self) -> Architecture:
         """The architecture that the firmware has: batch normalisation folded into the layers before it."""
+        if not self.batch_normalized:
+            return self
         layers = tuple(layer for layer in _with_biases(self.layers) if layer.role != "normalization")
         return Architecture(self.input_shape, self.input_format, layers, self.choices)
 
@@ -240,6 +247,15 @@ class Architecture:
             return cls.from_json(read_json(path))
         except (KeyError, TypeError, pydantic.ValidationError) as error:
             raise OutputError(f"{path}: holds no architecture: {error}") from error
+
+
+def _check_range(values: Values) -> None:
+    """Raise ExactnessError where neither training in float32 nor hls4ml's types hold the values."""
+    if values.fraction > MAX_VALUE_EXPONENT or values.largest > 2.0**MAX_VALUE_EXPONENT:
+        raise ExactnessError(
+            f"its values are multiples of 2^{-values.fraction} up to {values.largest:.3g}. Training and hls4ml hold "
+            f"multiples of 2^-{MAX_VALUE_EXPONENT} up to 2^{MAX_VALUE_EXPONENT}: use integer bits nearer to 0"
+        )
 
 
 class _at_layer:  # noqa: N801  a context manager, used as a statement

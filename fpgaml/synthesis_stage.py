@@ -22,9 +22,10 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError, ToolMissingError, ToolTimeoutError, did_you_mean
 from fpgaml.fixed_point import FixedPoint
-from fpgaml.handover.certificate import CERTIFICATE, edited_files
+from fpgaml.handover.certificate import Certificate
 from fpgaml.hardware import Hardware
 from fpgaml.network_synthesis import NEXT_BEST, NetworkSynthesis
+from fpgaml.project_files import CERTIFICATE, changed_files
 from fpgaml.run_directory import working_in
 from fpgaml.stages import Network, RunData, hand_over_project, opened, restore_trial, shown, top_function
 from fpgaml.storage import read_json, write_json
@@ -100,9 +101,7 @@ def synthesize(
     hardware = network.point.hardware
     if backend is not None and backend != hardware.backend:
         get_backend(backend)
-        hardware = hardware.model_copy(update={"backend": backend})
-        if not hardware.through_hls4ml:  # hls4ml's options to share hardware mean nothing there
-            hardware = Hardware(backend=backend, part=hardware.part, clock_period_ns=hardware.clock_period_ns)
+        hardware = hardware.for_backend(backend)
     chosen = _chosen_steps(get_backend(hardware.backend), hardware.backend, steps)
     with working_in(output):
         place = _Place(study, network, hardware, RunData(study, output, progress), progress)
@@ -284,7 +283,7 @@ class _Place:
                 f"{output}: its project has not been compared with the model. `fpgaml csim {output}{trial}` does"
             )
         project, agreement = HLSProject.load(self.project), read_json(self.network.agreement)
-        edited = edited_files(self.project, _certified_files(self.project))
+        edited = changed_files(self.project, _certified_files(self.project))
         if edited or agreement["project_sha256"] != project_digest(project):
             what = f" ({', '.join(edited)})" if edited else ""
             raise AgreementError(
@@ -310,9 +309,7 @@ class _Place:
 
 def _certified_files(project: Path) -> Mapping[str, str]:
     """SHA-256 of every file that the hand-over has certified; nothing where there was none."""
-    certificate = project / CERTIFICATE
-    files: Mapping[str, str] = read_json(certificate)["files"] if certificate.exists() else {}
-    return files
+    return Certificate.load(project).files if (project / CERTIFICATE).exists() else {}
 
 
 def _chosen_steps(backend: Backend, name: str, steps: Sequence[str] | None) -> tuple[str, ...]:

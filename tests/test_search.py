@@ -150,7 +150,9 @@ def test_a_dead_worker_is_replaced(uninterrupted, study, folder, monkeypatch):
     def append_and_kill(self, event):
         append(self, event)
         if event["event"] == "started" and len(killed) < 2:
-            workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+            workers = [
+                child for child in psutil.Process().children() if "fpgaml.worker_process" in " ".join(child.cmdline())
+            ]
             for worker in workers:
                 worker.kill()
                 killed.append(worker.pid)

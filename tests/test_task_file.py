@@ -16,10 +16,12 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
+from fpgaml import memory
 from fpgaml.dataset import SPLITS
 from fpgaml.errors import DataError, StudyError
 from fpgaml.metrics import Target, auc
 from fpgaml.tasks import Task, TaskOptions, get_task, task_names
+from fpgaml.tasks import file as file_module
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "search_spaces" / "magic_mlp.yaml"
@@ -273,6 +275,127 @@ def test_flaws_of_a_file(load, table, tmp_path, changes, columns, message):
         load(**{**BASIC, **changes})
 
 
+def changed(column, row, value):
+    return np.where(np.arange(N) == row, value, column)
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns", "message"),
+    [
+        ({}, {"width": changed(np.ones(N), 7, 1e308)}, r"'width' holds 1e\+308 in row 7"),
+        ({"weights": "weight"}, {"weight": np.full(N, 1e308)}, r"'weight' holds 1e\+308 in row 0"),
+        (
+            {"weights": "weight"},
+            {"weight": np.full(N, 1e-300)},
+            "weights of all signal in the train split are zero, or",
+        ),
+        ({"rate_weights": "khz"}, {"khz": np.full(N, 1e300)}, r"'khz' holds 1e\+300 in row 0"),
+        ({"quantities": ["ht"]}, {"ht": changed(np.ones(N), 3, -1e200)}, r"'ht' holds -1e\+200 in row 3"),
+        ({"scaling": "minmax"}, {"width": np.linspace(1, 2, N) * 1e-310}, "inputs constant in training: width"),
+        ({"scaling": "standardize"}, {"width": np.full(N, 0.1)}, "inputs constant in training: width"),
+        (
+            {"scaling": "standardize", "split_column": "use"},
+            {"width": np.where(np.arange(N) % 3 == 0, np.arange(N) * 1e-30, 3e38)},
+            r"input 'width' of row 1 .* after scaling, beyond what float32 holds",
+        ),
+        ({"label": "use", "signal": "2024-01-01"}, {"use": np.full(N, "2024-01-01")}, "must hold whole numbers"),
+    ],
+)
+def test_numbers_that_overflow(load, table, tmp_path, changes, columns, message, recwarn):
+    write_csv(tmp_path / "t.csv", {**table, **columns})
+    with pytest.raises(DataError, match=message) as error:
+        load(**{**BASIC, **changes})
+    assert "t.csv" in str(error.value)
+    assert len(str(error.value)) <= 500
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("scaling", ["none", "standardize", "minmax", "maxabs"])
+def test_numbers_at_the_edge_stay_finite(load, table, tmp_path, scaling):
+    write_csv(tmp_path / "t.csv", {**table, "width": changed(table["width"], 7, 3.4e38)})
+    found = load(**BASIC, scaling=scaling)
+    assert np.isfinite(found.x).all()
+    assert found.x[7, 1] == found.x[:, 1].max() > 0
+
+
+def test_memory_is_checked_before_columns_are_joined(load, table, monkeypatch):
+    free = iter([10**9, 1000])  # enough to read, not to prepare
+    monkeypatch.setattr(memory, "free_memory", lambda: next(free))
+    with pytest.raises(DataError, match="the data set, 500 events of 2 inputs, needs"):
+        load(**BASIC)
+
+
+@pytest.mark.parametrize("how", ["path", "twice", "relative", "symlink", "hard link", "copy"])
+def test_a_file_counts_once(load, table, tmp_path, how):
+    path, other = tmp_path / "t.csv", tmp_path / "other.csv"
+    if how == "symlink":
+        other.symlink_to(path)
+    elif how == "hard link":
+        other.hardlink_to(path)
+    elif how == "copy":
+        other.write_bytes(path.read_bytes())
+    named = {"path": "t.csv", "twice": "t.csv", "relative": f"../{tmp_path.name}/t.csv"}.get(how, "other.csv")
+    data = {"path": ["t.csv", named]} if how == "twice" else {"test_path": named}
+    relation = "has the same content as" if how == "copy" else "is the same file as"
+    with pytest.raises(DataError, match=rf"{relation} .*t\.csv \(for train\): its events would count twice"):
+        load(**{**BASIC, **data})
+
+
+def test_a_file_that_changes_while_it_is_read(load, table, tmp_path, monkeypatch):
+    def read(path, *arguments, **options):
+        found = reading(path, *arguments, **options)
+        with path.open("a") as file:
+            file.write("1,2,1,1,1,test,g\n")
+        return found
+
+    reading = file_module.read_columns
+    monkeypatch.setattr(file_module, "read_columns", read)
+    with pytest.raises(DataError, match=r"t\.csv: was changed while it was read"):
+        load(**BASIC)
+
+
+def test_inputs_that_stand_in_two_splits_are_counted_and_told(load, table, tmp_path, caplog):
+    assert load(**BASIC).metadata["repeated_inputs"] == {
+        "train": {"events": 300, "repeated": 0},
+        "validation": {"events": 100, "repeated": 0, "other_label": 0},
+        "test": {"events": 100, "repeated": 0, "other_label": 0},
+    }
+    assert not caplog.records
+    use = np.repeat(SPLITS, [300, 100, 100])
+    copied = {name: np.copy(column) for name, column in table.items()} | {"use": use}
+    for name in ("length", "width"):
+        copied[name][310:314] = copied[name][0:4]  # validation, of training
+        copied[name][400:403] = copied[name][4:7]  # test, of training
+        copied[name][403] = copied[name][303]  # test, of validation
+        copied[name][8] = copied[name][9]  # within training
+    copied["width"][20], copied["width"][450] = 0.0, -0.0
+    copied["length"][450] = copied["length"][20]
+    copied["class"][[0, 1, 2, 3, 4, 5, 6, 20, 303]] = "g"
+    copied["class"][[310, 311, 312, 313, 400, 401, 402, 403, 450]] = list("gghhghhgh")
+    write_csv(tmp_path / "t.csv", copied)
+    assert load(**BASIC, split_column="use").metadata["repeated_inputs"] == {
+        "train": {"events": 300, "repeated": 2},
+        "validation": {"events": 100, "repeated": 4, "other_label": 2},
+        "test": {"events": 100, "repeated": 5, "other_label": 3},
+    }
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert (
+        "t.csv: 4 of 100 (4 %) validation events have exactly the inputs of an event in training (2 of" in caplog.text
+    )
+    assert "5 of 100 (5 %) test events have exactly the inputs of an event in training or validation" in caplog.text
+    assert "Within training, it is 2 of 300 (0.67 %) events." in caplog.text
+
+
+def test_a_test_file_that_is_the_training_file_in_another_order(load, table, tmp_path):
+    write_csv(tmp_path / "again.csv", {name: column[::-1] for name, column in table.items()})
+    with pytest.raises(DataError, match="every one of the 500 test events has exactly the inputs of an event in train"):
+        load(**BASIC, test_path="again.csv")
+    coarse = {name: np.arange(N) // number % 2 for number, name in ((1, "length"), (2, "width"))}
+    write_csv(tmp_path / "t.csv", {**table, **coarse})  # there are four events only: they repeat by nature
+    assert load(**BASIC).metadata["repeated_inputs"]["test"]["repeated"] == 100
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -294,6 +417,14 @@ def test_flaws_of_a_file(load, table, tmp_path, changes, columns, message):
         ({"background_efficiencies": []}, "at least one working point"),
         ({"background_efficiencies": [1.5]}, "less than 1"),
         ({"rate_khz": float("inf")}, "finite"),
+        ({"rate_khz": 1e308}, "less than or equal to 1000000000000"),
+        ({"rate_weights": "khz", "rates_khz": [1e-300]}, "greater than or equal to"),
+        ({"signal": float("inf")}, "finite"),
+        ({"split": {"seed": -1}}, "greater than or equal to 0"),
+        ({"inputs": "a", "shape": [10**9, 10**9]}, "must hold at most 16,777,216 numbers"),
+        ({"quantities": ["x" * 300]}, "text of 1 to 255 characters"),
+        ({"quantities": ["\ud800"]}, "text of 1 to 255 characters"),
+        ({"label": ""}, "text of 1 to 255 characters"),
         ({"scaling": "minmaks"}, "'none', 'standardize', 'minmax' or 'maxabs'"),
         ({"format": "xlsx"}, "'csv', 'hdf5', 'npz', 'parquet' or 'root'"),
     ],

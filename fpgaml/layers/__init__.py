@@ -11,7 +11,7 @@ import importlib
 import itertools
 import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -21,14 +21,13 @@ import pydantic
 from numpy.typing import NDArray
 
 from fpgaml.errors import ExactnessError, StudyError, did_you_mean
-from fpgaml.fixed_point import FixedPoint, Rounding
+from fpgaml.fixed_point import MAX_EXPONENT, MAX_WIDTH, FixedPoint, Rounding
 from fpgaml.hardware import Hardware
 
 Shape = tuple[int, ...]
 HlsNode = dict[str, Any]
-SHOWN = 12
-"""Reuse factors that a message names."""
 QUANTIZER_CLASS = "FpgamlQuantizer"
+SHOWN_FACTORS = 20
 HLS4ML_BITS = 32
 """How far from the binary point hls4ml looks for the first and the last bit of a weight."""
 Weights = Mapping[str, NDArray[np.float64]]
@@ -39,9 +38,15 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Bits = Annotated[tuple[int, int], pydantic.BeforeValidator(_as_tuple)]
+Bits = Annotated[
+    tuple[
+        Annotated[int, pydantic.Field(ge=1, le=MAX_WIDTH)],
+        Annotated[int, pydantic.Field(ge=-MAX_EXPONENT, le=MAX_EXPONENT)],
+    ],
+    pydantic.BeforeValidator(_as_tuple),
+]
 """(bits, integer) as QKeras counts them: bits with the sign, integer without."""
-Size = Annotated[int, pydantic.Field(ge=1)]
+Size = Annotated[int, pydantic.Field(ge=1, le=65_536)]
 
 
 def _as_pair(value: Any) -> Any:
@@ -68,6 +73,11 @@ class Values:
     def any_in(self, fixed: FixedPoint) -> bool:
         """Whether any of the values becomes something else than zero in a format."""
         return bool(fixed.quantize([self.minimum, self.maximum]).any())
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(-self.minimum, self.maximum)
 
     @property
     def width(self) -> int:
@@ -247,17 +257,15 @@ class ArithmeticLayer(Layer):
         for fixed in self.formats:
             if max(fixed.fraction, fixed.integer) > HLS4ML_BITS:
                 return (
-                    f"hls4ml holds weights with at most {HLS4ML_BITS} bits on each side of the point, and "
-                    f"{fixed.ap_type} has {fixed.integer} before it and {fixed.fraction} after it. Use "
-                    f"{'fewer' if fixed.integer > HLS4ML_BITS else 'more'} integer bits, or fewer bits"
+                    f"hls4ml cannot hold weights or biases with bits [{fixed.width}, {fixed.integer - 1}]. Allowed: "
+                    f"[{fixed.width}, {fixed.width - 1 - HLS4ML_BITS}] to [{fixed.width}, {HLS4ML_BITS - 1}]"
                 )
         if hardware.strategy != "resource":
             return None
         valid = self.reuse_factors(input_shape, hardware)
         if hardware.reuse_factor in valid:
             return None
-        near = sorted(sorted(valid, key=lambda factor: abs(factor - hardware.reuse_factor))[:SHOWN])
-        allowed = ", ".join(map(str, near)) + (", …" if len(valid) > SHOWN else "")
+        allowed = factors_text(valid, hardware.reuse_factor)
         return f"reuse_factor {hardware.reuse_factor} does not divide its products as hls4ml can. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
@@ -399,6 +407,13 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
         for factor in sorted({*lower, *(products // factor for factor in lower)})
         if (factor % n_in == 0 if factor >= n_in else (products // factor) % n_out == 0)
     ]
+
+
+def factors_text(factors: Sequence[int], wanted: int) -> str:
+    """Factors for a message: all, or those next to the one that was asked for, and how many more there are."""
+    nearest = sorted(sorted(factors, key=lambda factor: abs(factor - wanted))[:SHOWN_FACTORS])
+    more = len(factors) - len(nearest)
+    return ", ".join(map(str, nearest)) + (f" and {more} more" if more else "")
 
 
 @cache

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from fpgaml.errors import StudyError
 from fpgaml.hardware import Hardware
-from fpgaml.layers import Arithmetic, ArithmeticLayer, HlsNode, Layer, Shape, Weights, require_rank
+from fpgaml.layers import (
+    Arithmetic,
+    ArithmeticLayer,
+    HlsNode,
+    Layer,
+    Shape,
+    Weights,
+    factors_text,
+    require_rank,
+)
 
 Padding = Literal["valid", "same"]
 LAYOUT = {2: "(width, channels)", 3: "(height, width, channels)"}
@@ -149,10 +158,10 @@ class Convolution(ArithmeticLayer):
                     "after the other. Allowed: 1, or io_type io_parallel"
                 )
             if positions % factor:
-                allowed = ", ".join(str(divisor) for divisor in range(1, positions + 1) if positions % divisor == 0)
+                divisors = [divisor for divisor in range(1, positions + 1) if positions % divisor == 0]
                 return (
                     f"parallelization_factor {factor} does not divide its {positions} positions evenly. "
-                    f"Allowed: {allowed}"
+                    f"Allowed: {factors_text(divisors, factor)}"
                 )
         if hardware.through_hls4ml and hardware.io_type == "io_stream" and self.skips_rows(input_shape):
             return (

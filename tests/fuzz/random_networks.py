@@ -2,8 +2,8 @@
 
 ``check_network`` makes the network of a seed, of any layer kinds, shapes and widths that stand in some order, and takes
 it the way that a user's goes. Architecture and hardware are checked; both models, quantized and float, make a forward
-pass and a gradient; costs are estimated; a project is written, simulated, and compared word by word. What is not refused
-before training must be exact: an error that comes later has cost somebody the training.
+pass and a gradient; costs are estimated; a project is written, simulated, and compared word by word. What is not
+refused before training must be exact: an error that comes later has cost somebody the training.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
-from fuzz.integer_twin import scores_of
 from networks import inputs_for, values_for
 from numpy.typing import NDArray
 
@@ -40,6 +39,7 @@ from fpgaml.hls_limits import check_limits
 from fpgaml.layers import ArithmeticLayer, Layer, layer_class
 from fpgaml.train import TrainedModel
 from fpgaml.yaml_source import YamlSource, checked
+from fuzz.integer_twin import scores_of
 
 TARGETS = (
     *itertools.product(("vivado", "vitis"), ("io_parallel", "io_stream"), ("latency", "resource")),
