@@ -277,13 +277,13 @@ STREAM, PARALLEL = {"io_type": "io_stream"}, {"io_type": "io_parallel"}
             [layer("conv2d", filters=4, kernel_size=1, bits=(20, -14))],
             [PARALLEL],
             [{"backend": "rtl"}],
-            r"cannot hold weights or biases with bits \[20, -14\]\. Allowed: \[20, -13\] to \[20, 31\]",
+            r"with bits \[20, -14\]\. Allowed: \[20, -13\] to \[20, 31\]$",
         ),
         (
             [layer("conv2d", filters=4, kernel_size=1, bits=(20, 32))],
             [PARALLEL],
             [{"backend": "rtl"}],
-            r"cannot hold weights or biases with bits \[20, 32\]\. Allowed: \[20, -13\] to \[20, 31\]",
+            r"with bits \[20, 32\]\. Allowed: \[20, -13\] to \[20, 31\]$",
         ),
         (
             [layer("conv2d", filters=4, kernel_size=1, bits=(20, 6), bias_bits=(40, 30))],
@@ -305,6 +305,6 @@ def test_what_hls4ml_cannot_do_right_is_refused(layers, refused, works, message)
 
 def test_a_layer_with_many_reuse_factors_is_told_the_nearest():
     wide = network((5040,), [layer("dense", units=64, bits=(4, 1))])
-    with pytest.raises(ExactnessError, match=r"Allowed: [\d, ]*(252, 280|720), .* and \d+ more$") as found:
+    with pytest.raises(ExactnessError, match=r"Allowed: [\d, ]* 252, 280, .* and 46 more$") as found:
         wide.check_hardware(Hardware(strategy="resource", reuse_factor=257))
     assert len(str(found.value)) < 300

@@ -266,7 +266,7 @@ class ArithmeticLayer(Layer):
         if hardware.reuse_factor in valid:
             return None
         allowed = factors_text(valid, hardware.reuse_factor)
-        return f"reuse_factor {hardware.reuse_factor} does not fit hls4ml's way to share products. Allowed: {allowed}"
+        return f"reuse_factor {hardware.reuse_factor} does not divide its products as hls4ml can. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
         """Arguments of a QKeras layer, or of the float twin's, which begins with the same weights."""
