@@ -194,7 +194,13 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--scheduler", metavar="ADDRESS", help=text)
         return added
 
-    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, winners, csim, report"))))
+    def signing(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = "a key of OpenSSH that signs the certificate of the project, so that others can tell who made it"
+        added.add_argument("--sign", type=Path, metavar="KEY", help=text)
+        return added
+
+    running = command("run", _run, "do the whole way: data, search, winners, csim, report")
+    signing(workers(choices(study_and_output(running))))
     searching = workers(study_and_output(command("search", _search, "search the choices of a study, or go on with it")))
     searching.add_argument("--dry-run", action="store_true", help="print the schedule and stop")
     study(command("data", _data, "make or read the data set of a study, and say what is in it"))
@@ -202,9 +208,10 @@ def _parser() -> argparse.ArgumentParser:
         study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
     )
     trial(run(command("convert", _convert, "write the HLS project of a trained network")))
-    trial(run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")))
+    text = "simulate the HLS project over all test events and compare it with the model"
+    trial(signing(run(command("csim", _csim, text))))
     synthesizing = run(command("synthesize", _synthesize, "run synthesis tools on the project and read their figures"))
-    trial(synthesizing)
+    trial(signing(synthesizing))
     text = "another backend than the study's, such as rtl, which needs no vendor's tool"
     synthesizing.add_argument("--backend", metavar="NAME", help=text)
     text = "all if not given; csynth, cosim, logic for vivado and vitis, verilog, simulation, yosys for rtl"
@@ -218,6 +225,8 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument("folder", type=Path, metavar="FOLDER", help="a project that was handed over")
     text = "what certificate.json should have: 64 digits, from report.md or summary.json"
     verifying.add_argument("--sha256", type=sha256, metavar="DIGITS", help=text)
+    text = "whose keys may have signed it: a file with a name and a public key in each line, as OpenSSH has them"
+    verifying.add_argument("--signers", type=Path, metavar="FILE", help=text)
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
@@ -247,6 +256,7 @@ def _run(options: argparse.Namespace) -> int:
             command=_command(options),
             workers=options.workers,
             scheduler=options.scheduler,
+            sign=options.sign,
             progress=progress,
         )
     return _show(options, report.summary, report.markdown)
@@ -324,7 +334,7 @@ def _csim(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import check_agreement, csim_stage
 
     with _progress() as progress:
-        found = csim_stage(options.output, trial=options.trial, progress=progress)
+        found = csim_stage(options.output, trial=options.trial, sign=options.sign, progress=progress)
     _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
     check_agreement(found, options.output)
     return 0
@@ -341,6 +351,7 @@ def _synthesize(options: argparse.Namespace) -> int:
             steps=options.steps,
             timeout_s=None if options.timeout is None else 60 * options.timeout,
             events=options.events,
+            sign=options.sign,
             progress=progress,
         )
     _show(options, found.to_json(), str(found))
@@ -359,7 +370,7 @@ def _report(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from fpgaml.handover.verification import verify
 
-    found = verify(options.folder, sha256=options.sha256)
+    found = verify(options.folder, sha256=options.sha256, signers=options.signers)
     _show(options, found.to_json(), str(found))
     found.check()
     return 0

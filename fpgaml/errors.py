@@ -68,6 +68,10 @@ class OutputError(FpgamlError):
     """Something cannot be written, or the place to write it to is taken by something else."""
 
 
+class SigningError(FpgamlError):
+    """A key cannot sign."""
+
+
 class AgreementError(FpgamlError):
     """Firmware and model, or what was asked for and what a tool wrote, disagree."""
 

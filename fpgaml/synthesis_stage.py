@@ -23,6 +23,7 @@ from fpgaml.environment import load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError, ToolMissingError, ToolTimeoutError, did_you_mean
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover.certificate import Certificate
+from fpgaml.handover.signature import check_key, sign_certificate
 from fpgaml.hardware import Hardware
 from fpgaml.network_synthesis import NEXT_BEST, NetworkSynthesis
 from fpgaml.project_files import CERTIFICATE, changed_files
@@ -54,6 +55,7 @@ def synthesize(
     steps: Sequence[str] | None = None,
     timeout_s: float | None = None,
     events: int | None = None,
+    sign: Path | None = None,
     progress: Progress | None = None,
 ) -> NetworkSynthesis:
     """Synthesize the network that a run has come to, or a trial as the search trained it.
@@ -75,6 +77,8 @@ def synthesize(
         How many events to compare: test events first, then the rest of the data set, then inputs whose words are drawn
         uniformly. If not given: test events, and for the backend ``rtl`` at least ``EVENTS``; for the study's own
         backend what the C simulation has compared already.
+    sign : Path, optional
+        A key of OpenSSH that signs the certificate of the project that is synthesized.
     progress : rich.progress.Progress, optional
         Where to show how far the work is.
 
@@ -103,12 +107,14 @@ def synthesize(
         get_backend(backend)
         hardware = hardware.for_backend(backend)
     chosen = _chosen_steps(get_backend(hardware.backend), hardware.backend, steps)
+    if sign is not None:
+        check_key(sign)
     with working_in(output):
         place = _Place(study, network, hardware, RunData(study, output, progress), progress)
         found = place.begun(chosen)
         found = place.compared(found, chosen, events, timeout_s)
         if found.agrees is not False:
-            place.hand_over(found)
+            place.hand_over(found, sign)
             for step in chosen:
                 found = place.stepped(found, step, timeout_s)
     return found
@@ -245,12 +251,15 @@ class _Place:
         write_json(self.stored, found.to_json())
         return found
 
-    def hand_over(self, found: NetworkSynthesis) -> None:
-        """Complete a project for another backend once it was compared; the study's own one was before."""
+    def hand_over(self, found: NetworkSynthesis, key: Path | None) -> None:
+        """Complete and sign a project for another backend once it was compared; the study's own is only signed."""
+        if self.own and key is not None and (self.project / CERTIFICATE).exists():
+            sign_certificate(self.project, key)
         if self.own or found.agreement is None:
             return
         agreement = {**found.agreement, "project_sha256": found.project_sha256}
-        hand_over_project(self.study, self.network, self.data, HLSProject.load(self.project), agreement, self.progress)
+        project = HLSProject.load(self.project)
+        hand_over_project(self.study, self.network, self.data, project, agreement, self.progress, key=key)
 
     def stepped(self, found: NetworkSynthesis, step: str, timeout_s: float | None) -> NetworkSynthesis:
         """With one step more, unless it has been done; stored."""

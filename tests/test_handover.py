@@ -420,7 +420,8 @@ def test_an_edited_project_is_certified_as_it_is_or_not_at_all(handed, folder, c
     source.write_text(source.read_text(encoding="utf-8") + '#include "more.h"\n', encoding="utf-8")
     (folder / "firmware" / "more.h").write_text("// by hand\n", encoding="utf-8")
     (folder / "notes.txt").write_text("", encoding="utf-8")  # of no meaning for the project
-    for left in ("check/build.mk", "vectors/old.txt"):  # by an earlier fpgaml
+    # By an earlier fpgaml, and a signature of the certificate that was.
+    for left in ("check/build.mk", "vectors/old.txt", "certificate.json.sig"):
         (folder / left).write_text("", encoding="utf-8")
     assert not handed_over(project, facts.agreement)
     edited = replace(facts, agreement={**facts.agreement, "project_sha256": project_digest(project)})
@@ -429,7 +430,7 @@ def test_an_edited_project_is_certified_as_it_is_or_not_at_all(handed, folder, c
     assert certificate["edited_since_conversion"] == ["firmware/tiny.cpp", "firmware/more.h"]
     assert "not certified, and named by `make check`: 'notes.txt'" in caplog.text
     assert make(folder, "check-files", env=environment()).stdout == "notes.txt is not in the certificate\n"
-    assert not {"check/build.mk", "vectors/old.txt"} & snapshot(folder).keys()
+    assert not {"check/build.mk", "vectors/old.txt", "certificate.json.sig"} & snapshot(folder).keys()
     assert "**Edited since the conversion**" in (folder / "README.md").read_text(encoding="utf-8")
     assert handed_over(project, edited.agreement)
     unchanged = {"vectors/inputs.txt", "vectors/outputs.txt", "Makefile", "check/words.cpp"}

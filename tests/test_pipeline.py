@@ -125,6 +125,29 @@ def test_a_run_leaves_a_project_that_checks_itself_wherever_it_is(finished, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_finished_run_is_signed_later_and_its_report_has_what_tells_it_from_others(study, output, tmp_path, capsys):
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
+    signers.write_text(f"alice {key.with_suffix('.pub').read_text(encoding='ascii')}", encoding="ascii")
+    (project,) = (output / "hls_projects").iterdir()
+    before = snapshot(project)
+    assert main(["run", str(study), "--output", str(output), "--sign", str(key)]) == 0
+    assert {**before, "certificate.json.sig": snapshot(project)["certificate.json.sig"]} == snapshot(project)
+    (path, digest), *others = json_only((output / "summary.json").read_text(encoding="utf-8"))["certificates"].items()
+    assert (output / path, others) == (project, [])
+    for name in ("report.md", "report.html"):
+        assert digest in (output / name).read_text(encoding="utf-8")
+    assert "It is signed: `certificate.json.sig`." in (output / "report.md").read_text(encoding="utf-8")
+    assert main(["verify", str(project), "--sha256", digest, "--signers", str(signers)]) == 0
+    assert "signature: by alice, with ED25519 key SHA256:" in capsys.readouterr().out
+
+    (project / "certificate.json.sig").unlink()
+    assert main(["csim", str(output), "--sign", str(key)]) == 0
+    assert main(["verify", str(project), "--signers", str(signers)]) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_finished_stage_is_not_repeated_and_json_is_only_json(capfd, study, output, stage):
     before = snapshot(output)

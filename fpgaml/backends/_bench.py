@@ -22,6 +22,7 @@ def bench_files(words: str, bench: str) -> Mapping[str, Path]:
         "Makefile": HERE / "check.mk",
         "check/check.sh": HERE / "check.sh",
         "check/files.sh": HERE / "check_files.sh",
+        "check/signature.sh": HERE / "check_signature.sh",
         "check/words.sh": HERE / words,
         f"check/words{Path(bench).suffix}": HERE / bench,
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Compares the files of this folder with the hashes in certificate.json, and that with its own hash in README.md, and
-# names what differs. Run by `make check` and `make check-files`; or, in this folder: sh check/files.sh
+# Compares the files of this folder with the hashes in certificate.json, that with its own hash in README.md, and with its
+# signature where there is one; names what differs. Run by `make check` and `make check-files`, or: sh check/files.sh
 LC_ALL=C
 export LC_ALL
 SHOWN=40
@@ -110,4 +110,5 @@ elif [ $different = 0 ]; then
 fi
 outputs=$(printf '%s\n' "$unlisted" | sed -n 's/^O//p' | tr '\n' ' ')
 [ -z "$outputs" ] || echo "files: not compared, because tools write them: ${outputs% }"
+sh check/signature.sh || different=1
 [ $different = 0 ]

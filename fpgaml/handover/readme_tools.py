@@ -30,6 +30,11 @@ same words. Its weights are those of `firmware/weights/*.h`, which are synthesiz
 co-simulation use."""
 
 
+SIGNED = """\
+Where there is a `certificate.json.sig`, `make check SIGNERS=FILE` tells with `ssh-keygen` whose key signed the
+certificate. FILE has a name and a public key in each line, as you know them from those who sign: `NAME
+namespaces="fpgaml" ssh-ed25519 AAAA…`."""
+
 FUSED = """\
 Batch normalisation is folded into the weights, activations are fused into the layer before them. Accumulators hold
 every sum exactly."""
@@ -105,7 +110,8 @@ TOOLS = {"vivado": ("Vivado HLS", VIVADO), "vitis": ("Vitis HLS", VITIS)}
 
 def check_section(project: HLSProject, **values: str) -> str:
     """How to check the folder; ``values`` are ``n_vectors`` and ``reasons``."""
-    return (CHECK_HLS if project.hardware.through_hls4ml else CHECK_RTL).format(**values)
+    text = CHECK_HLS if project.hardware.through_hls4ml else CHECK_RTL
+    return f"{text.format(**values)}\n\n{SIGNED}"
 
 
 def build_section(project: HLSProject, interface: Interface) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fpgaml.errors import AgreementError, OutputError
 from fpgaml.handover.certificate import Certificate
+from fpgaml.handover.signature import Signature, read_signature
 from fpgaml.project_files import CERTIFICATE
 
 
@@ -22,8 +23,10 @@ class Verification:
         Of its certificate.
     n_files : int
         That the certificate lists.
+    signature : Signature, optional
+        Of the certificate; None where there is none.
     known : bool
-        Whether the certificate was compared with something from outside.
+        Whether the certificate was compared with something from outside: a hash, or the keys of signers.
     differences : tuple of str
         What is not as it was handed over, a line each.
     """
@@ -31,6 +34,7 @@ class Verification:
     folder: Path
     sha256: str
     n_files: int
+    signature: Signature | None
     known: bool
     differences: tuple[str, ...]
 
@@ -47,6 +51,7 @@ class Verification:
             "folder": str(self.folder),
             "sha256": self.sha256,
             "files": self.n_files,
+            "signature": None if self.signature is None else vars(self.signature),
             "known": self.known,
             "differences": list(self.differences),
         }
@@ -55,16 +60,18 @@ class Verification:
         if self.differences:
             return "\n".join(self.differences)
         lines = [f"files: all {self.n_files} are those of {CERTIFICATE}, whose SHA-256 is {self.sha256}"]
+        if self.signature is not None:
+            lines.append(str(self.signature))
         if self.known:
             lines.append("It is the folder that was handed over. `make check` in it compares the words, too")
         else:
             lines.append(
-                "Whether it is the one that was handed over, only the digits in the report tell: give --sha256"
+                "What tells whether it was handed over so is outside: --sha256 with the report's digits, or --signers"
             )
         return "\n".join(lines)
 
 
-def verify(folder: Path, *, sha256: str | None = None) -> Verification:
+def verify(folder: Path, *, sha256: str | None = None, signers: Path | None = None) -> Verification:
     """Compare a handed-over folder with its certificate, and that with what is known of it, running nothing of it.
 
     Parameters
@@ -73,11 +80,13 @@ def verify(folder: Path, *, sha256: str | None = None) -> Verification:
         As somebody has got it.
     sha256 : str, optional
         Of the certificate, 64 lower-case digits, from ``report.md`` or ``summary.json``.
+    signers : Path, optional
+        Whose keys may have signed it; see ``read_signature``.
 
     Raises
     ------
     OutputError
-        There is no certificate.
+        There is no certificate, or no file of signers.
     AgreementError
         What stands in its place is none.
     """
@@ -90,10 +99,14 @@ def verify(folder: Path, *, sha256: str | None = None) -> Verification:
     differences = certificate.differences(folder)
     if sha256 not in (None, certificate.sha256):
         differences.insert(0, f"{CERTIFICATE} is not the one asked for: its SHA-256 is {certificate.sha256}")
+    signature = read_signature(folder, signers)
+    if signature is not None and signature.complaint:
+        differences.append(signature.complaint)
     return Verification(
         folder=folder,
         sha256=certificate.sha256,
         n_files=len(certificate.files),
-        known=sha256 is not None,
+        signature=signature,
+        known=sha256 is not None or signers is not None,
         differences=tuple(differences),
     )
