@@ -332,7 +332,13 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     assert described["events"]["test"] == {"signal": 60, "background": 60}
     assert described["sha256"] in said.out
     assert "No validation or test event has exactly the inputs of an event in an earlier split." in said.out
+    study.write_text(study.read_text().replace("label: kind", "label: kind\n  group: run"))
     events = tmp_path / "events.csv"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(f"{line},{number // 5 if number else 'run'}" for number, line in enumerate(lines)))
+    assert main(["data", str(study)]) == 0
+    assert re.search(r"test: \d\d groups with signal, \d\d with background", capsys.readouterr().out)
+    study.write_text(study.read_text().replace("\n  group: run", ""))
     lines = events.read_text().splitlines()
     events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
     assert main(["data", str(study)]) == 0
