@@ -276,7 +276,7 @@ def test_what_is_no_run_is_refused(capsys, tmp_path, command, output):
     ("choose", "part"),
     [
         (["units"], "--choose units: should be NAME=VALUE"),
-        (["units=[3"], "--choose units=[3: '[3': is no YAML value"),
+        (["units=[3"], "--choose units=[3: '[3' is no YAML value"),
         (["units=3", "units=4"], "--choose units=4: units has a value already"),
         (["unit=3"], "unknown choice 'unit'; did you mean 'units'? Allowed: rate, units"),
         (["units=3"], "no value for the choice 'rate'; allowed: [0.01, 0.001]"),
@@ -545,6 +545,7 @@ def test_a_command_in_a_terminal_that_is_closed_ends_without_a_trace(tmp_path):
     main_end, terminal = os.openpty()
 
     def own_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may have been started with nohup
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
