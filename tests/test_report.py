@@ -579,7 +579,8 @@ def hostile_run(directory):
         run / "trials" / TRIAL / "architecture.json": {"choices": {EVIL: {"kind": EVIL, EVIL: [EVIL]}}},
     }.items():
         write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
-    (run / "study.yaml").write_text(yaml.safe_dump({"study": EVIL, "task": "trigger"}), encoding="utf-8")
+    name = EVIL.translate(dict.fromkeys(map(ord, "\x1b\u202e")))  # those two, a study's file may not hold
+    (run / "study.yaml").write_text(yaml.safe_dump({"study": name, "task": "trigger"}), encoding="utf-8")
     return run
 
 
