@@ -13,7 +13,7 @@ import pydantic
 
 from fpgaml.architecture import Architecture
 from fpgaml.backends import get_backend
-from fpgaml.errors import OutputError, StudyError
+from fpgaml.errors import FpgamlError, OutputError, StudyError
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
 from fpgaml.project_files import file_hashes, project_files
@@ -110,9 +110,12 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
     check_limits(architecture, hardware)
     backend = get_backend(hardware.backend)
     with atomic_path(directory) as fresh:
-        effective = backend.write(
-            fresh, name=name, architecture=architecture, weights=trained.quantized_weights, hardware=hardware
-        )
+        try:
+            effective = backend.write(
+                fresh, name=name, architecture=architecture, weights=trained.quantized_weights, hardware=hardware
+            )
+        except FpgamlError as error:
+            raise type(error)(f"{directory}: {error}") from error
         files = file_hashes(fresh, project_files(fresh))
         write_json(
             fresh / MANIFEST,

@@ -26,7 +26,20 @@ from fpgaml.network_limits import check_inputs, check_network
 from fpgaml.search_options import SearchOptions
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
-from fpgaml.yaml_source import Place, YamlSource, checked, dump_yaml, found_text, path_text, read_yaml
+from fpgaml.yaml_source import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINES,
+    TOO_DEEP,
+    Place,
+    YamlSource,
+    checked,
+    dump_yaml,
+    found_text,
+    parse_value,
+    path_text,
+    read_yaml,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -135,6 +148,8 @@ class Study:
         points = [study.point(next(probes))]
         study._check_used()
         points += [study.point(values) for values in probes]
+        if len(source.lines) > MAX_LINES // 2:
+            study._check_dump()
         if trials and "max_epochs" not in search.model_fields_set:
             epochs = max(point.train.epochs for point in points)
             study = replace(study, search=search.model_copy(update={"max_epochs": epochs}))
@@ -171,7 +186,8 @@ class Study:
         """
         values = dict(values or {})
         self._check_values(values)
-        resolved = {key: _resolve(self.source, (key,), self.source.value.get(key), values) for key in CHOSEN}
+        source, left = self.source, iter(range(MAX_LINES))
+        resolved = {key: _resolve(source, (key,), source.value.get(key), values, left) for key in CHOSEN}
         try:
             return self._point(resolved, values)
         except FpgamlError as error:
@@ -241,6 +257,20 @@ class Study:
             resolved["trials"] = [dict(values)]
         ordered = {key: resolved[key] for key in SECTIONS if key in resolved}
         return dump_yaml(ordered)
+
+    def _check_dump(self) -> None:
+        """Refuse a study that is too long to be read again when the options left to their defaults are written out."""
+        text = self.dump()
+        try:
+            parse_value(text)
+            too_long = len(text.encode()) > MAX_BYTES
+        except StudyError:
+            too_long = True
+        if too_long:
+            raise StudyError(
+                f"{self.source.path}: is too long, as the options that are left to their defaults count too; allowed: "
+                f"{MAX_LINES:,} lines of values, and {MAX_BYTES // 1024:,} KiB with one value a line"
+            )
 
     def _repr_html_(self) -> str:
         """What was asked for, as the file says it; a ``$name`` stands for a choice."""
@@ -422,19 +452,25 @@ def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
         yield from _references(item, (*place, key))
 
 
-def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any]) -> Any:
-    """``value`` with every ``$name`` replaced by the chosen value, in which other names may stand."""
+def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any], left: Iterator[int]) -> Any:
+    """``value`` with every ``$name`` replaced by the chosen value, in which other names may stand.
+
+    ``left`` has an item for every value that may still be written out: names in names can make any number of them.
+    """
+    if next(left, None) is None or len(place) > MAX_DEPTH:
+        too_much = TOO_DEEP if len(place) > MAX_DEPTH else f"there are more than {MAX_LINES:,} values"
+        raise StudyError(f"{source.where(place)}: {path_text(place[:2])}: with names written out, {too_much}")
     if isinstance(value, str) and REFERENCE.fullmatch(value):
         name = value[1:]
         if name not in values:
             advice = did_you_mean(name, values) if values else "the study has no choices"
             raise StudyError(f"{source.where(place)}: {path_text(place)}: {value} is no choice; {advice}")
         others = {other: chosen for other, chosen in values.items() if other != name}
-        return _resolve(source, place, values[name], others)
+        return _resolve(source, place, values[name], others, left)
     if isinstance(value, dict):
-        return {key: _resolve(source, (*place, key), item, values) for key, item in value.items()}
+        return {key: _resolve(source, (*place, key), item, values, left) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(source, (*place, number), item, values) for number, item in enumerate(value)]
+        return [_resolve(source, (*place, number), item, values, left) for number, item in enumerate(value)]
     return value
 
 

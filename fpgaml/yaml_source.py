@@ -133,10 +133,7 @@ def parse_value(text: str) -> Any:
     StudyError
         It is no YAML, or what a file could not hold.
     """
-    try:
-        return _Values(None, "YAML value").parse(text)
-    except StudyError as error:
-        raise StudyError(f"{found_text(text)}: {error}") from error
+    return _Values(None).parse(text)
 
 
 def dump_yaml(value: Any) -> str:
@@ -256,22 +253,21 @@ class _Values:
     Parameters
     ----------
     path : Path, optional
-        The file, for messages.
-    what : str
-        What the text should be.
+        The file, for messages; they quote the text if not given.
     lines : mapping of Place to int
         The line of every key and every item so far.
     """
 
     path: Path | None
-    what: str = "YAML"
     lines: dict[Place, int] = field(default_factory=dict)
+    _text: str = ""
     _count: int = 0
     _around: list[yaml.Node] = field(default_factory=list)
     """The lists and mappings that the present value stands in."""
 
     def parse(self, text: str) -> Any:
         """All of it; StudyError where it is wrong."""
+        self._text = text
         try:
             loader = _Loader(text)
         except yaml.reader.ReaderError as error:
@@ -299,7 +295,7 @@ class _Values:
         if node.tag not in (MAPPING, SEQUENCE):
             raise self._error(place, f"the tag {_tag_text(node)} is not supported: mappings, lists and scalars are")
         if any(node is outer for outer in self._around):
-            raise self._error(place, f"is no {self.what}: it holds itself")
+            raise self._error(place, "is no YAML: it holds itself")
         if len(place) >= MAX_DEPTH:
             raise self._error(place, TOO_DEEP)
         self._around.append(node)
@@ -346,14 +342,13 @@ class _Values:
             raise self._error(place, f"{found_text(text)} holds {wrong[0]!r}, which no text may: leave it out", line)
 
     def _not_yaml(self, line: int, reason: str) -> StudyError:
-        return StudyError(f"{self._where(line)}is no {self.what}: {reason}")
+        if self.path is None:
+            return StudyError(f"{found_text(self._text)} is no YAML value: {reason}")
+        return StudyError(f"{self.path}:{line}: is no YAML: {reason}")
 
     def _error(self, place: Place, reason: str, line: int | None = None) -> StudyError:
-        where = self._where(self.lines[place] if line is None else line)
-        return StudyError(f"{where}{path_text(place)}{': ' if place else ''}{reason}")
-
-    def _where(self, line: int) -> str:
-        return f"{self.path}:{line}: " if self.path else ""
+        where = f"{self.path}:{self.lines[place] if line is None else line}" if self.path else found_text(self._text)
+        return StudyError(": ".join(filter(None, (where, path_text(place), reason))))
 
 
 def _tag_text(node: yaml.Node) -> str:

@@ -21,13 +21,14 @@ from fpgaml.backends import _vendor
 from fpgaml.backends._hls4ml_files import read_layer_options
 from fpgaml.convert import HLSProject
 from fpgaml.csim import project_digest
+from fpgaml.dataset import Dataset
 from fpgaml.errors import AgreementError, OutputError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover import Certified, hand_over, handed_over
-from fpgaml.handover.interface import Interface, input_scaling
+from fpgaml.handover.interface import Interface, find_thresholds, input_scaling
 from fpgaml.handover.readme import readme
 from fpgaml.handover.vectors import choose_events
-from fpgaml.metrics import choose_working_point
+from fpgaml.metrics import Target, choose_working_point
 from fpgaml.synthesis import Resources
 
 REUSE = {"conv2d_1": 1, "dense_1": 4, "dense_2": 2}
@@ -59,6 +60,14 @@ def test_events_are_chosen_for_what_they_show():
         assert {below, above} <= set(chosen.tolist())
     few = choose_events(inputs[:7], outputs[:7], [0])[0]
     assert few.tolist() == list(range(7))
+
+
+def test_a_threshold_above_scores_that_are_all_zero_lets_none_pass():
+    """hls4ml gives sums that are always zero a step of 2^30."""
+    data = Dataset(x=np.zeros((4, 1)), y=np.zeros(4), split=np.ones(4, np.int8))
+    coarse = FixedPoint(2, 32, signed=False, rounding="TRN", saturation="WRAP")
+    targets = (Target("background_efficiency", 0.1), Target("background_efficiency", 1.0))
+    assert [threshold.word for threshold in find_thresholds(data, np.zeros(4), targets, coarse)] == [1, 0]
 
 
 def test_inputs_are_scaled_as_the_data_set_says():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 
@@ -243,6 +244,33 @@ def test_every_value_of_a_choice_is_tried_before_work_starts(tmp_path):
     assert message.endswith("(with bits: [50, 1])")
 
 
+def choices_in_choices(value, n):
+    """``x0`` holds ``x1`` in it, and so on, up to a number."""
+    names = ", ".join(f"x{number}: [{value.replace('x', f'$x{number + 1}')}]" for number in range(n))
+    return STUDY.replace("epochs: 2", "epochs: $x0") + f"choices: {{{names}, x{n}: [1]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "reason"),
+    [
+        ("[x, x]", 25, "lists and mappings stand more than 16 deep in each other"),
+        ("{a: x, b: x}", 60, "lists and mappings stand more than 16 deep in each other"),
+        ("[" + ", ".join(["x"] * 50) + "]", 3, "there are more than 10,000 values"),
+        ("[[x, x], [x, x], [x, x], [x, x]]", 5, "there are more than 10,000 values"),
+    ],
+)
+def test_names_in_names_do_not_grow_without_end(tmp_path, value, n, reason):
+    began = time.process_time()
+    message = refusal(tmp_path, choices_in_choices(value, n))
+    assert message.startswith("STUDY:14: train.epochs")
+    assert f": with names written out, {reason}" in message
+    assert time.process_time() - began < 2
+
+
+def test_names_may_stand_in_names(tmp_path):
+    assert load(tmp_path, choices_in_choices("x", 30)).n_points == 1
+
+
 def test_rounding_is_a_choice_with_a_name(tmp_path):
     text = STUDY.replace("bits: [8, 3]", "bits: [8, 3], rounding: $rounding")
     study = load(tmp_path, text + "choices: {rounding: [RND_CONV, RND, TRN]}\n")
@@ -479,6 +507,26 @@ def test_a_message_names_the_choice_that_was_tried_and_not_all_of_them(tmp_path)
         "STUDY:11: layers[0].units: should be a valid integer, found 'x' (with choice_number_0: x, "
     )
     assert message.endswith(", … (60 in all))")
+
+
+def test_what_is_read_once_can_be_read_again_with_its_defaults(tmp_path, monkeypatch):
+    for module in ("study", "yaml_source"):
+        monkeypatch.setattr(f"fpgaml.{module}.MAX_LINES", 100)
+    outcomes = []
+    for n in range(1, 100, 7):
+        columns = ", ".join(f"column_{number}" for number in range(n))
+        path = write_study(tmp_path, STUDY.replace("[a, b, c, d]", f"[{columns}]"))
+        try:
+            study = Study.load(path)
+        except StudyError as error:
+            outcomes.append(
+                "defaults" if "as the options that are left to their defaults count too" in str(error) else "file"
+            )
+        else:
+            path.write_text(study.dump(), encoding="utf-8")
+            assert Study.load(path).dump() == study.dump()
+            outcomes.append("fits")
+    assert [outcome for outcome, _ in itertools.groupby(outcomes)] == ["fits", "defaults", "file"]
 
 
 def test_probing_takes_a_time_that_grows_with_what_is_tried(tmp_path):

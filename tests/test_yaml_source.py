@@ -69,7 +69,7 @@ def test_a_piece_that_is_no_yaml_is_refused(text):
         ("2024-13-45", "write '2024-13-45' in quotes for a text"),
         ("[4, 1:30]", "[1]: readers of YAML take 1:30 for different things: write 90, or '1:30' in quotes for a text"),
         ("{a: !!bool maybe}", "a: the tag !!bool is not supported: leave it out"),
-        ("&x [*x]", "[0]: is no YAML value: it holds itself"),
+        ("&x [*x]", "[0]: is no YAML: it holds itself"),
     ],
 )
 def test_a_piece_is_read_by_the_rules_for_files(text, message):

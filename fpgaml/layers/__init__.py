@@ -266,7 +266,7 @@ class ArithmeticLayer(Layer):
         if hardware.reuse_factor in valid:
             return None
         allowed = factors_text(valid, hardware.reuse_factor)
-        return f"reuse_factor {hardware.reuse_factor} does not fit hls4ml's way to share products. Allowed: {allowed}"
+        return f"reuse_factor {hardware.reuse_factor} does not divide its products as hls4ml can. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
         """Arguments of a QKeras layer, or of the float twin's, which begins with the same weights."""
@@ -411,7 +411,7 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
 
 def factors_text(factors: Sequence[int], wanted: int) -> str:
     """Factors for a message: all, or those next to the one that was asked for, and how many more there are."""
-    nearest = sorted(sorted(factors, key=lambda factor: abs(factor - wanted))[:SHOWN_FACTORS])
+    nearest = sorted(sorted(factors, key=lambda factor: max(factor / wanted, wanted / factor))[:SHOWN_FACTORS])
     more = len(factors) - len(nearest)
     return ", ".join(map(str, nearest)) + (f" and {more} more" if more else "")
 

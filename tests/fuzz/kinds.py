@@ -40,7 +40,7 @@ class Kind:
     limit_gb: float = 1.0
     bounded: bool = True
     trains: bool = False
-    patience: float = 12.0
+    patience: float = 40.0
 
     def import_function(self) -> Callable[[int, Workspace], Outcome]:
         """The function that ``check`` names."""
@@ -52,6 +52,9 @@ class Kind:
 KINDS = {
     "studies": Kind("fuzz.random_studies:check_study", share=4),
     "data": Kind("fuzz.random_data:check_data", share=2, limit_gb=2),
-    "kills": Kind("fuzz.interruptions:check_kill", share=1, limit_s=1000, limit_gb=4, bounded=False, patience=3),
-    "runs": Kind("fuzz.random_runs:check_run", share=3, limit_s=240, limit_gb=4, bounded=False, trains=True),
+    "networks": Kind(
+        "fuzz.exact_networks:check_exactness", share=4, limit_s=600, limit_gb=4, bounded=False, trains=True
+    ),
+    "runs": Kind("fuzz.random_runs:check_run", share=4, limit_s=240, limit_gb=4, bounded=False, trains=True),
+    "kills": Kind("fuzz.interruptions:check_kill", share=2, limit_s=1000, limit_gb=4, bounded=False, patience=3),
 }

@@ -2,8 +2,8 @@
 
 ``check_network`` makes the network of a seed, of any layer kinds, shapes and widths that stand in some order, and takes
 it the way that a user's goes. Architecture and hardware are checked; both models, quantized and float, make a forward
-pass and a gradient; a project is written, simulated, and compared word by word. What is not refused before training
-must be exact: an error that comes later has cost somebody the training.
+pass and a gradient; costs are estimated; a project is written, simulated, and compared word by word. What is not
+refused before training must be exact: an error that comes later has cost somebody the training.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.backends import _hls4ml, get_backend
 from fpgaml.builder import ModelWeights, build_model, model_weights
 from fpgaml.convert import convert
+from fpgaml.cost import cost
 from fpgaml.csim import compare
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError
@@ -36,6 +37,7 @@ from fpgaml.fixed_point import ROUNDING, FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
 from fpgaml.layers import ArithmeticLayer, Layer, layer_class
+from fpgaml.network_limits import check_network as check_size
 from fpgaml.train import TrainedModel
 from fpgaml.yaml_source import YamlSource, checked
 from fuzz.integer_twin import scores_of
@@ -89,6 +91,7 @@ def check_network(seed: int) -> NetworkOutcome:
         described += f", hardware {hardware.model_dump(exclude_defaults=True)}"
         architecture.check_hardware(hardware)
         check_limits(architecture, hardware)
+        check_size(architecture, batch_size=1)
     except FpgamlError as error:
         if len(str(error)) > LONGEST_MESSAGE:
             return replace(outcome, verdict="crashed", text=f"a message of {len(str(error))} characters: {error}")
@@ -101,6 +104,8 @@ def check_network(seed: int) -> NetworkOutcome:
             warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
             train_a_step(architecture)
             trained = random_weights(rng, architecture)
+            cost(trained.firmware, trained.quantized_weights)
+            get_backend(backend).estimate(trained.firmware, trained.quantized_weights, hardware)
             words, wrong = _compared(trained, hardware, inputs_for(architecture, N_EVENTS, seed), seed)
     except Exception:  # noqa: BLE001  after training, every error is one too many
         return replace(outcome, verdict="crashed", text=f"{described}\n{traceback.format_exc()}")
