@@ -269,7 +269,7 @@ def repeats_text(found: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _share(found: Mapping[str, int]) -> str:
-    return f"{found['repeated']:,} of {found['events']:,} ({100 * found['repeated'] / found['events']:.2g} %)"
+    return f"{found['repeated']:,} of {found['events']:,} ({100 * found['repeated'] / found['events']:.3g} %)"
 
 
 _SCALINGS: dict[str, Callable[[Floats], tuple[Floats, Floats]]] = {
