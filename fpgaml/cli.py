@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fpgaml import __version__
-from fpgaml.arguments import chosen_values, count, minutes, picture
+from fpgaml.arguments import chosen_values, count, minutes, picture, sha256
 from fpgaml.child_process import GROUP_SIGNALS
-from fpgaml.errors import FpgamlError
+from fpgaml.errors import FpgamlError, escaped, message_text
 from fpgaml.temporary_paths import FULL, own_temporary_files, unwritable
 
 if TYPE_CHECKING:
@@ -39,6 +39,22 @@ AGAIN_S = 0.5
 PATIENCE_S = 10.0
 
 _log = logging.getLogger(__name__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with an argument as every error is told: not at length, and on lines of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit code 2."""
+        super().error(message_text(message))
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log, in which a user's own text may stand."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or with a traceback the lines, without anything that a terminal would act on."""
+        return escaped(super().format(record))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +105,7 @@ def _explain(error: BaseException, received: Sequence[int]) -> int:
 
 def _complain(message: str) -> None:
     with contextlib.suppress(OSError):  # the terminal is closed, or the disk of the log is full
-        print(f"fpgaml: {message}", file=sys.stderr, flush=True)
+        print(f"fpgaml: {message_text(message)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -131,15 +147,15 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 
 def _start_logging(verbosity: int) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbosity > 1 else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbosity > 1 else logging.WARNING, handlers=[handler])
     if verbosity:
         logging.getLogger("fpgaml").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
+    parser = _Parser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fpgaml {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -178,7 +194,13 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--scheduler", metavar="ADDRESS", help=text)
         return added
 
-    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, winners, csim, report"))))
+    def signing(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = "a key of OpenSSH that signs the certificate of the project, so that others can tell who made it"
+        added.add_argument("--sign", type=Path, metavar="KEY", help=text)
+        return added
+
+    running = command("run", _run, "do the whole way: data, search, winners, csim, report")
+    signing(workers(choices(study_and_output(running))))
     searching = workers(study_and_output(command("search", _search, "search the choices of a study, or go on with it")))
     searching.add_argument("--dry-run", action="store_true", help="print the schedule and stop")
     study(command("data", _data, "make or read the data set of a study, and say what is in it"))
@@ -186,9 +208,10 @@ def _parser() -> argparse.ArgumentParser:
         study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
     )
     trial(run(command("convert", _convert, "write the HLS project of a trained network")))
-    trial(run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")))
+    text = "simulate the HLS project over all test events and compare it with the model"
+    trial(signing(run(command("csim", _csim, text))))
     synthesizing = run(command("synthesize", _synthesize, "run synthesis tools on the project and read their figures"))
-    trial(synthesizing)
+    trial(signing(synthesizing))
     text = "another backend than the study's, such as rtl, which needs no vendor's tool"
     synthesizing.add_argument("--backend", metavar="NAME", help=text)
     text = "all if not given; csynth, cosim, logic for vivado and vitis, verilog, simulation, yosys for rtl"
@@ -198,6 +221,12 @@ def _parser() -> argparse.ArgumentParser:
     text = "events to compare with the model first: test events, others of the data set, then drawn ones"
     synthesizing.add_argument("--events", type=count, metavar="N", help=text)
     trial(run(command("report", _report, "write summary.json, report.md and the figures")))
+    verifying = command("verify", _verify, "compare a handed-over folder with its certificate, running nothing of it")
+    verifying.add_argument("folder", type=Path, metavar="FOLDER", help="a project that was handed over")
+    text = "what certificate.json should have: 64 digits, from report.md or summary.json"
+    verifying.add_argument("--sha256", type=sha256, metavar="DIGITS", help=text)
+    text = "whose keys may have signed it: a file with a name and a public key in each line, as OpenSSH has them"
+    verifying.add_argument("--signers", type=Path, metavar="FILE", help=text)
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
@@ -227,6 +256,7 @@ def _run(options: argparse.Namespace) -> int:
             command=_command(options),
             workers=options.workers,
             scheduler=options.scheduler,
+            sign=options.sign,
             progress=progress,
         )
     return _show(options, report.summary, report.markdown)
@@ -264,6 +294,7 @@ def _log_book(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import describe_dataset
+    from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, repeats_text
     from fpgaml.study import Study
 
     study = Study.load(options.study)
@@ -276,6 +307,10 @@ def _data(options: argparse.Namespace) -> int:
     ]
     if described["rate_khz"]:
         lines.append(f"rate of all background: {described['rate_khz']:.6g} kHz")
+    for split, n in described["metadata"].get(GROUPS, {}).items():
+        lines.append(f"{split}: {n['signal']} groups with signal, {n['background']} with background")
+    if REPEATS in described["metadata"]:
+        lines.append(repeats_text(described["metadata"][REPEATS]) or NO_REPEATS)
     return _show(options, described, "\n".join(lines))
 
 
@@ -301,7 +336,7 @@ def _csim(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import check_agreement, csim_stage
 
     with _progress() as progress:
-        found = csim_stage(options.output, trial=options.trial, progress=progress)
+        found = csim_stage(options.output, trial=options.trial, sign=options.sign, progress=progress)
     _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
     check_agreement(found, options.output)
     return 0
@@ -318,6 +353,7 @@ def _synthesize(options: argparse.Namespace) -> int:
             steps=options.steps,
             timeout_s=None if options.timeout is None else 60 * options.timeout,
             events=options.events,
+            sign=options.sign,
             progress=progress,
         )
     _show(options, found.to_json(), str(found))
@@ -331,6 +367,15 @@ def _report(options: argparse.Namespace) -> int:
     with _progress() as progress:
         report = report_stage(options.output, trial=options.trial, progress=progress)
     return _show(options, report.summary, report.markdown)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from fpgaml.handover.verification import verify
+
+    found = verify(options.folder, sha256=options.sha256, signers=options.signers)
+    _show(options, found.to_json(), str(found))
+    found.check()
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Events:
         if missing := {"y", "split"} - set(columns):
             raise OutputError(f"{path}: has no column {min(missing)!r}; found {', '.join(sorted(columns))}")
         quantities = {
-            name.removeprefix("quantities."): column
+            unquote(name.removeprefix("quantities.")): column
             for name, column in columns.items()
             if name.startswith("quantities.")
         }
@@ -76,7 +77,7 @@ class Events:
     def save(self, path: Path) -> None:
         """Write ``events.npz``, whole or not at all."""
         columns = {name: getattr(self, name) for name in _COLUMNS if getattr(self, name) is not None}
-        columns |= {f"quantities.{name}": column for name, column in self.quantities.items()}
+        columns |= {f"quantities.{quote(name, safe='')}": column for name, column in self.quantities.items()}
         with atomic_path(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **columns)
 

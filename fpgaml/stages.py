@@ -25,8 +25,10 @@ from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import OutputError, StudyError, did_you_mean
 from fpgaml.events import Events
 from fpgaml.handover import Certified, hand_over, handed_over
+from fpgaml.handover.signature import sign_certificate
 from fpgaml.hls_limits import exceeded_limits
 from fpgaml.journal import JOURNAL, Journal
+from fpgaml.project_files import CERTIFICATE
 from fpgaml.storage import atomic_path, read_arrays, read_json, write_json, write_text
 from fpgaml.study import Point, Study
 from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
@@ -317,9 +319,15 @@ def simulate_network(network: Network, data: RunData, progress: Progress | None)
     return found
 
 
-def hand_over_network(study: Study, network: Network, data: RunData, progress: Progress | None) -> None:
-    """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree."""
-    hand_over_project(study, network, data, HLSProject.load(network.project), read_json(network.agreement), progress)
+def hand_over_network(
+    study: Study, network: Network, data: RunData, progress: Progress | None, *, key: Path | None = None
+) -> None:
+    """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree.
+
+    With a ``key`` its certificate is signed, also where the project had been completed before.
+    """
+    project, found = HLSProject.load(network.project), read_json(network.agreement)
+    hand_over_project(study, network, data, project, found, progress, key=key)
 
 
 def hand_over_project(
@@ -329,13 +337,29 @@ def hand_over_project(
     project: HLSProject,
     found: Mapping[str, Any],
     progress: Progress | None,
+    *,
+    key: Path | None = None,
 ) -> None:
     """Complete any project of a network, the study's own or one for another backend, where simulation and model agree.
 
     ``found`` is the agreement over all test events or more, with the hash of the project's sources.
     """
-    if found["mismatches"] or found.get("interpreter_mismatches") or handed_over(project, found):
+    if found["mismatches"] or found.get("interpreter_mismatches"):
         return
+    if not handed_over(project, found):
+        _complete(study, network, data, project, found, progress)
+    if key is not None and (project.directory / CERTIFICATE).exists():
+        sign_certificate(project.directory, key)
+
+
+def _complete(
+    study: Study,
+    network: Network,
+    data: RunData,
+    project: HLSProject,
+    found: Mapping[str, Any],
+    progress: Progress | None,
+) -> None:
     with shown(progress, "hand-over"):
         load_tensorflow()
         scores = read_arrays(network.trained / "scores.npz")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
 import zlib
@@ -20,6 +22,8 @@ from fpgaml.errors import OutputError
 from fpgaml.temporary_paths import REPLACED, path_beside, unwritable
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 
 
 @contextlib.contextmanager
@@ -78,6 +82,21 @@ def _sync_one(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def file_name(name: str) -> str:
+    """A name for a file, or a part of one, from a name that somebody has chosen; different names give different ones.
+
+    A name of letters, digits, "_", "-" and "." stays as it is. In others, what is not such a character becomes "_", and
+    a hash of the name follows "~", which no name has that stays as it is.
+
+    >>> file_name("ht_gev"), file_name("../ht")
+    ('ht_gev', '_ht~3115c57519461f2cd6eac3d100dc544a')
+    """
+    if PLAIN_NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{re.sub('[^A-Za-z0-9_-]+', '_', name)[:40]}~{digest[:32]}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -188,14 +188,15 @@ class TrialTrainer:
     ) -> Validated | None:
         """Train on to ``epochs``, with the curves so far, which grow; the last epoch's scores, if there was one."""
         rates, n_events = graph.constant_rates(options.learning_rate), len(self.events)
-        judged = None
+        judged, ebops = None, graph.ebops_term()
         for epoch in range(len(curves["loss"]) + 1, epochs + 1):
             with self._spending("training"):
                 found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
-            check_finite(found["loss"], name=f"trial {trial}", epoch=epoch, options=options)
+            before, ebops = ebops, graph.ebops_term()
+            check_finite(found["loss"] + ebops, name=f"trial {trial}", epoch=epoch, options=options, ebops=before)
             with self._spending("validation"):
                 found["val_loss"], scores = graph.validate()
-                check_finite(found["val_loss"], name=f"trial {trial}", epoch=epoch, options=options)
+                check_finite(found["val_loss"], name=f"trial {trial}", epoch=epoch, options=options, ebops=before)
                 judged = self._judged(scores)
                 found |= judged.metrics()
             for name in CURVES:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -280,6 +281,8 @@ def test_what_is_no_run_is_refused(capsys, tmp_path, command, output):
         (["unit=3"], "unknown choice 'unit'; did you mean 'units'? Allowed: rate, units"),
         (["units=3"], "no value for the choice 'rate'; allowed: [0.01, 0.001]"),
         (["units=5", "rate=1e-3"], "the choice 'units' has no value 5; allowed: [3, 4]"),
+        (["units=1:30"], "--choose units=1:30: '1:30': readers of YAML take 1:30 for different things: write 90, or"),
+        (["units=!!timestamp xyz"], "the tag !!timestamp is not supported: leave it out"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(capsys, tmp_path, choose, part):
@@ -328,6 +331,19 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     described = json.loads(capsys.readouterr().out)
     assert described["events"]["test"] == {"signal": 60, "background": 60}
     assert described["sha256"] in said.out
+    assert "No validation or test event has exactly the inputs of an event in an earlier split." in said.out
+    study.write_text(study.read_text().replace("label: kind", "label: kind\n  group: run"))
+    events = tmp_path / "events.csv"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(f"{line},{number // 5 if number else 'run'}" for number, line in enumerate(lines)))
+    assert main(["data", str(study)]) == 0
+    assert re.search(r"test: \d\d groups with signal, \d\d with background", capsys.readouterr().out)
+    study.write_text(study.read_text().replace("\n  group: run", ""))
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
+    assert main(["data", str(study)]) == 0
+    said = capsys.readouterr()
+    assert re.search(r"\d+ of 180 \(\d+ %\) test events have exactly the inputs of an event in training or", said.out)
 
 
 def test_without_a_command_there_is_help(capsys):
@@ -357,6 +373,41 @@ def test_help_version_and_wrong_usage(capsys, arguments, code):
     assert (said.out == "") == (code == 2)
     if arguments == ["--version"]:
         assert said.out == f"fpgaml {package.__version__}\n"
+
+
+HOSTILE = "\x1b[31m\u202e" + "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "arguments", [[HOSTILE], ["data", HOSTILE], ["run", "x", "--output", "y", "--workers", HOSTILE]]
+)
+def test_an_argument_is_told_without_what_a_terminal_would_obey(capsys, arguments):
+    try:
+        code = main(arguments)
+    except SystemExit as left:
+        code = left.code
+    message = re.sub(r"\Ausage: .*?^fpgaml", "fpgaml", capsys.readouterr().err, flags=re.DOTALL | re.MULTILINE)
+    assert code == 2
+    assert all(character.isprintable() or character == "\n" for character in message)
+    assert len(message) < 600
+
+
+def test_a_line_of_the_log_is_told_without_what_a_terminal_would_obey(tmp_path):
+    program = """
+import logging
+from fpgaml.cli import _start_logging
+_start_logging(0)
+logging.getLogger("fpgaml").warning("a column named %s", "\\x1b[31m\\u202e")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr == "WARNING fpgaml: a column named \\x1b[31m\\u202e\n"
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1" * 30, "1" * 5000, "x"])
+def test_a_count_has_limits(capsys, number):
+    with pytest.raises(SystemExit):
+        main(["run", "x", "--output", "y", "--workers", number])
+    assert re.search("should be 1 to 1000000000|invalid count value", capsys.readouterr().err)
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):
@@ -494,6 +545,7 @@ def test_a_command_in_a_terminal_that_is_closed_ends_without_a_trace(tmp_path):
     main_end, terminal = os.openpty()
 
     def own_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may have been started with nohup
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

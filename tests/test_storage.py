@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from fpgaml.errors import OutputError
-from fpgaml.storage import atomic_path, cache_directory, read_arrays, read_json, write_json, write_text
+from fpgaml.storage import (
+    atomic_path,
+    cache_directory,
+    file_name,
+    read_arrays,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -240,3 +248,25 @@ def test_cache_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if sys.platform == "linux":
         assert cache_directory() == tmp_path / "fpgaml"
+
+
+HOSTILE_NAMES = (
+    "x/../../../../NAME", "x_.._.._.._.._NAME", "/", "//", "..", ".", "", "a/b", "a_b", "a b", "a\0b", "a\nb", "-rf",
+    "a~b", "a~c14cddc033f64b9dea80ea675cf280a0", "é", "\ud800", "\u202e", "x" * 300, "x" * 301, "ht_gev", "HT [GeV]",
+    "CON.", "a\\b",
+)  # fmt: skip
+
+
+def test_names_of_people_become_names_of_files(tmp_path):
+    assert file_name("ht_gev") == "ht_gev"
+    assert file_name("jet.pt-2") == "jet.pt-2"
+    for name in HOSTILE_NAMES:
+        write_text(tmp_path / "inside" / f"{file_name(name)}.txt", repr(name))
+    assert names(tmp_path) == ["inside"]
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "inside").iterdir()]
+    assert sorted(written) == sorted(map(repr, HOSTILE_NAMES))  # none in another's place, none in a folder
+
+
+def test_an_escaped_name_is_nobodys_own():
+    first = file_name("a/b")
+    assert file_name(first) != first
