@@ -320,12 +320,10 @@ TIMES = {"wall_s", "spent_s", "time", "build_s", "events_per_s", "command", "flo
 """Keys of JSON objects that differ between runs: what they took, and so the epochs of a float network in a call."""
 TIMED_LINE = re.compile(r"h:mm:ss|\[s\]|\| [\d.]+ \|$|^\| events per second|^fpgaml run ")
 """Lines of the report that differ between runs."""
-STAMPED = ("build_lib.sh", "hls4ml_config.yml", "fpgaml.json", "certificate.json")
-"""Files of a project that hold hls4ml's stamp, or hashes of such."""
 
 
 def content_of(output: Path) -> dict[str, str]:
-    """A digest of every file of a run, by its path, without what differs between any two runs: times and stamps."""
+    """A digest of every file of a run, by its path, without what differs between any two runs: times."""
     return {
         path.relative_to(output).as_posix(): hashlib.sha256(_content(path).encode("latin-1")).hexdigest()
         for path in sorted(output.rglob("*"))
@@ -342,8 +340,6 @@ def _content(path: Path) -> str:
         text = json.dumps(_timeless(json.loads(text)))
     elif path.suffix == ".md":
         text = "\n".join(line for line in text.splitlines() if not TIMED_LINE.search(line))
-    if path.name in STAMPED:
-        text = re.sub(r"(LIB_STAMP=|Stamp: )'?\w+'?", "", text)
     return text
 
 
@@ -352,7 +348,7 @@ def _timeless(value: Any) -> Any:
         return [_timeless(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _timeless(item) for key, item in value.items() if key not in TIMES and key not in STAMPED}
+    return {key: _timeless(item) for key, item in value.items() if key not in TIMES}
 
 
 KEPT = (
