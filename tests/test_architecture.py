@@ -60,14 +60,13 @@ POOL = layer("max_pooling2d", pool_size=2)
             StudyError,
             "the same steps down",
         ),
-        ((4,), [DENSE, layer("relu", bits=(8, 122))], ExactnessError, r"layers\[1\] \(relu\): .* hold .* up to 2\^120"),
-        ((4,), [DENSE, layer("relu", bits=(8, -114)), DENSE], ExactnessError, r"layers\[1\].* multiples of 2\^-122 up"),
         (
             (4,),
-            [DENSE, layer("relu", bits=(8, 118)), DENSE],
+            [layer("dense", units=1, bits=(8, 118))],
             ExactnessError,
-            r"layers\[2\].* multiples of 2\^-5 up to 3.97e\+36",
+            r"layers\[0\] .* hold .* 2\^-120 up to 2\^120",
         ),
+        ((4,), [DENSE, layer("relu", bits=(8, -114)), DENSE], ExactnessError, r"layers\[1\].* multiples of 2\^-122 up"),
     ],
 )
 def test_what_does_not_fit_or_cannot_be_exact_is_refused(shape, layers, error, message):
