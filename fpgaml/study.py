@@ -130,7 +130,8 @@ class Study:
             raise StudyError(f"{path}: a study is a mapping with the keys {', '.join(SECTIONS)}")
         for key in source.value:
             if key not in SECTIONS:
-                raise StudyError(f"{source.where((key,))}: {key}: unknown key; {did_you_mean(key, SECTIONS)}")
+                where = f"{source.where((key,))}: {path_text((key,))}"
+                raise StudyError(f"{where}: unknown key; {did_you_mean(key, SECTIONS)}")
         for key in REQUIRED:
             if key not in source.value:
                 raise StudyError(f"{path}: {key}: missing; a study needs {', '.join(REQUIRED)}")
