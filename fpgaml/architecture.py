@@ -291,14 +291,12 @@ def _check_order(layers: tuple[Layer, ...]) -> None:
     Raises
     ------
     StudyError
-        There are no layers, or none that learns.
+        There are no layers.
     ExactnessError
         A sum that nothing quantizes, two roundings in a row, or batch normalisation that cannot be folded.
     """
     if not layers:
         raise StudyError("layers: there are none")
-    if not any(isinstance(layer, ArithmeticLayer) for layer in layers):
-        raise StudyError("layers: none of them has weights that could be trained. Add a dense or convolution layer")
     waiting: Layer | None = None  # a sum that no activation has quantized yet
     rounded = True  # nothing has been computed since the last rounding; inputs are rounded
     before: Layer | None = None

@@ -294,7 +294,7 @@ def _log_book(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import describe_dataset
-    from fpgaml.preparation import NO_REPEATS, REPEATS, repeats_text
+    from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, repeats_text
     from fpgaml.study import Study
 
     study = Study.load(options.study)
@@ -307,6 +307,8 @@ def _data(options: argparse.Namespace) -> int:
     ]
     if described["rate_khz"]:
         lines.append(f"rate of all background: {described['rate_khz']:.6g} kHz")
+    for split, n in described["metadata"].get(GROUPS, {}).items():
+        lines.append(f"{split}: {n['signal']} groups with signal, {n['background']} with background")
     if REPEATS in described["metadata"]:
         lines.append(repeats_text(described["metadata"][REPEATS]) or NO_REPEATS)
     return _show(options, described, "\n".join(lines))

@@ -519,7 +519,7 @@ def _hdf5_array(name: str, item: Any, *, field: str | None = None) -> NDArray[An
     return _text(name, np.asarray(item[()] if field is None else item.fields(field)[()]))
 
 
-TEXT_SECONDS = 5
+TEXT_SECONDS = 2
 """Of a processor, to read the texts of a small file."""
 
 _READ_TEXTS = """

@@ -11,7 +11,7 @@ from fpgaml.certificate_section import certificate_section
 from fpgaml.evaluation import Difference, Evaluation
 from fpgaml.layer_profile import LayerProfile
 from fpgaml.layer_section import layer_section
-from fpgaml.preparation import NO_REPEATS, REPEATS, repeats_text
+from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, few_groups_text, repeats_text
 from fpgaml.runs import Run
 from fpgaml.search_section import choices_text, search_sections
 from fpgaml.synthesis_section import synthesis_section
@@ -38,7 +38,8 @@ All intervals are central at {level:.2f} %, one standard deviation.
 - **Achieved rate**, **background efficiency** and **background rejection** hold test background only: they are those
   of this one threshold. Rates: Garwood's interval on the effective count; efficiencies: Clopper–Pearson, with weights
   or groups on the effective count. Where nothing passes, the limit is one-sided.
-- Events of one group (they share a generated event) count as dependent in every interval.
+- Events of one group (they share a generated event, or what the study's `group` says) count as dependent in every
+  interval.
 - Only the intervals under Winners hold the spread between trainings. None holds anything systematic, such as how well a
   simulation describes the detector, cross sections or pile-up."""
 
@@ -304,10 +305,15 @@ def _data(run: Run) -> str:
     ]
     parts = [*facts, table(["split", "signal", "background"], rows)]
     metadata = dict(run.dataset.get("metadata", {}))
-    repeats = metadata.pop(REPEATS, None)
+    repeats, groups = metadata.pop(REPEATS, None), metadata.pop(GROUPS, None)
     if metadata:
         came = [[words(key), escape(plain(value))] for key, value in metadata.items()]
         parts.append(table(["how it came to be", ""], came))
+    if groups is not None:
+        cells = [[part, f"{found['signal']:,}", f"{found['background']:,}"] for part, found in groups.items()]
+        parts.append(table(["groups", "with signal", "with background"], cells))
+        if told := few_groups_text(groups):
+            parts.append(f"**Note:** {told}.")
     if repeats is not None:
         parts.append(repeats_text(repeats) or NO_REPEATS)
     parts.append(f"SHA-256 of the data set: `{run.dataset.get('sha256')}`")

@@ -1,4 +1,4 @@
-"""How large a network may be: checked before anything is allocated for it."""
+"""How small and how large a network may be: checked before anything is allocated for it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_network(architecture: Architecture, batch_size: int) -> None:
     Raises
     ------
     StudyError
-        With what is allowed, and the layer at which it is too much.
+        With what is allowed, and the layer at which it is too much. Or there is nothing that could be trained.
     """
     values, weights, products = math.prod(architecture.input_shape), 0, 0
     for position, step in enumerate(architecture.steps):
@@ -58,6 +58,8 @@ def check_network(architecture: Architecture, batch_size: int) -> None:
                 )
                 error.layer = position
                 raise error
+    if not weights:
+        raise StudyError("layers: none of them has weights that could be trained. Add a dense or convolution layer")
     if batch_size * values > MAX_BATCH_VALUES:
         raise _error(
             "train",

@@ -14,6 +14,15 @@ from fpgaml.errors import DataError, listed, printable
 LEAST_WEIGHT = float(np.finfo(np.float32).tiny)
 """Where all weights of a class are below it, their squares may vanish in float64, and so may intervals."""
 
+FILLED = 4.0
+"""What it is worth that a split has a class at all: more than any nearness of shares."""
+
+GROUPS = "groups"
+"""What the metadata of a data set call ``count_groups``."""
+
+FEW_GROUPS = 10
+"""Below it, the variance of groups is known too badly for an interval."""
+
 REPEATS = "repeated_inputs"
 """What the metadata of a data set call ``count_repeats``."""
 
@@ -47,7 +56,112 @@ def draw_splits(y: NDArray[np.int64], *, fractions: Sequence[float], seed: int) 
     return split
 
 
-def check_classes(y: NDArray[np.int64], split: NDArray[np.int8], *, where: str, weights: Floats | None = None) -> None:
+def draw_group_splits(
+    y: NDArray[np.int64], groups: NDArray[np.int64], *, fractions: Sequence[float], seed: int
+) -> NDArray[np.int8]:
+    """Divide whole groups of events at random into the splits.
+
+    Groups come in random order, and each goes to the split that most lacks what it holds: first a class that is not
+    there yet, then the nearest shares of both classes. Groups of any size have the same chances.
+
+    Parameters
+    ----------
+    y : int64, shape (n_events,)
+        0 or 1.
+    groups : int64, shape (n_events,)
+        From 0 to n_groups - 1.
+    fractions, seed
+        As ``draw_splits`` takes them.
+
+    Returns
+    -------
+    int8, shape (n_events,)
+        Position in ``SPLITS``, the same for all events of a group. Shares are off by about the size of a group.
+    """
+    sizes = np.stack([np.bincount(groups, y == label, minlength=int(groups.max()) + 1) for label in (0, 1)], axis=1)
+    shares = (sizes / np.maximum(sizes.sum(axis=0), 1)).tolist()  # of all events of either class
+    wanted = np.asarray(fractions) / np.sum(fractions)
+    usable = np.flatnonzero(wanted > 0).tolist()
+    lacking = np.stack([wanted, wanted]).tolist()  # the shares of background and of signal that splits still lack
+    placed = np.empty(len(shares), np.int8)
+    for group in np.random.default_rng(seed).permutation(len(shares)).tolist():
+        best, most = -1, -np.inf
+        for split in usable:
+            gain = 0.0
+            for share, lack in zip(shares[group], (lacking[0][split], lacking[1][split]), strict=True):
+                if share:  # how much nearer the square of what is lacking comes to zero
+                    gain += share * (2 * lack - share) + (FILLED if lack == wanted[split] else 0.0)
+            if gain > most:
+                best, most = split, gain
+        for label, share in enumerate(shares[group]):
+            lacking[label][best] -= share
+        placed[group] = best
+    return placed[groups]
+
+
+def check_groups(groups: NDArray[np.int64], split: NDArray[np.int8], names: Sequence[object], *, where: str) -> None:
+    """Refuse groups that stand in two splits.
+
+    Parameters
+    ----------
+    groups : int64, shape (n_events,)
+        From 0 to n_groups - 1.
+    split : int8, shape (n_events,)
+    names : sequence, length n_groups
+        What the groups are called.
+    where : str
+        What a message begins with.
+
+    Raises
+    ------
+    DataError
+        Naming one of them, its splits, and how many there are.
+    """
+    events = np.stack([np.bincount(groups[split == number], minlength=len(names)) for number in range(len(SPLITS))])
+    torn = np.flatnonzero((events > 0).sum(axis=0) > 1)
+    if len(torn):
+        parts = ", ".join(
+            f"{part} ({count:,} events)" for part, count in zip(SPLITS, events[:, torn[0]], strict=True) if count
+        )
+        more = f"; so do {len(torn) - 1:,} others" if len(torn) > 1 else ""
+        raise DataError(
+            f"{where}: the group {printable(repr(names[torn[0]]))} stands in {parts}{more}. What belongs together must "
+            "be in one split, or testing tells too much"
+        )
+
+
+def count_groups(groups: NDArray[np.int64], y: NDArray[np.int64], split: NDArray[np.int8]) -> dict[str, dict[str, int]]:
+    """Number of groups with signal and with background events in every split."""
+    return {
+        part: {
+            name: len(np.unique(groups[(split == number) & (y == label)]))
+            for name, label in (("signal", 1), ("background", 0))
+        }
+        for number, part in enumerate(SPLITS)
+    }
+
+
+def few_groups_text(found: Mapping[str, Mapping[str, int]]) -> str:
+    """Which intervals rest on few groups, in a sentence; empty where none does."""
+    few = [
+        f"{count} groups of {part} {name}"
+        for part in SPLITS[1:]
+        for name, count in found[part].items()
+        if count < FEW_GROUPS
+    ]
+    if not few:
+        return ""
+    return f"there are only {', '.join(few)}: intervals from fewer than {FEW_GROUPS} groups are uncertain themselves"
+
+
+def check_classes(
+    y: NDArray[np.int64],
+    split: NDArray[np.int8],
+    *,
+    where: str,
+    weights: Floats | None = None,
+    groups: NDArray[np.int64] | None = None,
+) -> None:
     """Refuse data without signal or background, or without weights for it, in one of the splits.
 
     Raises
@@ -62,7 +176,10 @@ def check_classes(y: NDArray[np.int64], split: NDArray[np.int8], *, where: str, 
         for number, part in enumerate(SPLITS):
             chosen = here & (split == number)
             if not chosen.any():
-                raise DataError(f"{where}: no {name} in the {part} split; {int(here.sum())} {name} events in all")
+                together = "" if groups is None else f", in {len(np.unique(groups[here])):,} groups that stay whole"
+                raise DataError(
+                    f"{where}: no {name} in the {part} split; {int(here.sum())} {name} events in all{together}"
+                )
             if weights is not None and weights[chosen].max() < LEAST_WEIGHT:
                 raise DataError(
                     f"{where}: the weights of all {name} in the {part} split are zero, or below {LEAST_WEIGHT:.2g}"
@@ -152,7 +269,7 @@ def repeats_text(found: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _share(found: Mapping[str, int]) -> str:
-    return f"{found['repeated']:,} of {found['events']:,} ({100 * found['repeated'] / found['events']:.2g} %)"
+    return f"{found['repeated']:,} of {found['events']:,} ({100 * found['repeated'] / found['events']:.3g} %)"
 
 
 _SCALINGS: dict[str, Callable[[Floats], tuple[Floats, Floats]]] = {

@@ -30,8 +30,9 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 def atomic_path(path: Path) -> Iterator[Path]:
     """A fresh path beside ``path`` to write a file or directory to, which takes its place when the block ends.
 
-    If the block raises, what was written is removed and ``path`` stays as it was. Parent directories are made. What has
-    taken its place is on the disk, whatever happens to the process, or to the machine, afterwards.
+    If the block raises, what was written is removed and ``path`` stays as it was. Parent directories are made. A file
+    that has taken its place is on the disk, whatever happens to the process, or to the machine, afterwards. Of a
+    directory this holds for the process: a project has a hundred files, and to wait for each would take seconds.
 
     Raises
     ------
@@ -47,11 +48,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise unwritable(path, error) from error
         try:
             yield fresh
-            _sync(fresh)
+            if not fresh.is_dir():
+                _sync(fresh)
             if path.is_dir() and fresh.is_dir():
                 path.rename(fresh.with_name(REPLACED))
             fresh.replace(path)
-            _sync_one(path.parent)
+            _sync(path.parent)
         except FileNotFoundError as error:
             if fresh.parent.exists():
                 raise  # something that the block wanted to read
@@ -63,17 +65,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """See to it that a file, or all of a directory, is on the disk: a new name for it may be there before."""
-    for place, _, files in os.walk(path):
-        for file in (Path(place, name) for name in files):
-            if not file.is_symlink():
-                _sync_one(file)
-        _sync_one(Path(place))
-    if not path.is_dir():
-        _sync_one(path)
-
-
-def _sync_one(path: Path) -> None:
+    """See to it that a file, or the names in a directory, are on the disk: a new name may be there before."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)

@@ -295,7 +295,7 @@ def _outputs(model: Any, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
     import tensorflow as tf
 
     (inputs,) = model.inputs
-    graph = tf.function(lambda batch: model(batch, training=False))
+    graph = tf.function(lambda batch: model(batch, training=False), autograph=False)  # which would write files
     traced = graph.get_concrete_function(tf.TensorSpec(inputs.shape, inputs.dtype))
     events = np.asarray(x)
     n = predict_batch(model)

@@ -224,8 +224,7 @@ class TrainingGraph:
         ebops = self._ebops
 
         def run(x: Any, y: Any, weights: Any, order: Any, rates: Any, prices: Any) -> tuple[Any, Any]:
-            loss, right = tf.zeros(()), tf.zeros(())
-            for step in tf.range(n_steps):
+            def train_step(step: Any, loss: Any, right: Any) -> tuple[Any, Any, Any]:
                 batch = order[step * batch_size : (step + 1) * batch_size]
                 labels = tf.gather(y, batch)
                 with tf.GradientTape() as tape:
@@ -237,23 +236,30 @@ class TrainingGraph:
                         total += ebops(prices)
                 optimizer.learning_rate.assign(rates[step])
                 optimizer.apply(tape.gradient(total, trainable), trainable)
-                loss += tf.reduce_sum(losses)
                 right += tf.reduce_sum(tf.cast((scores >= 0) == (labels > 0), tf.float32))
+                return step + 1, loss + tf.reduce_sum(losses), right
+
+            begin = tf.constant(0), tf.zeros(()), tf.zeros(())
+            _, loss, right = tf.while_loop(
+                lambda step, *_: step < n_steps, train_step, begin, maximum_iterations=n_steps
+            )
             return loss / n_events, right / n_events
 
+        # Without AutoGraph, which writes temporary files, and traces something else where it cannot.
         # The events are arguments: TensorFlow keeps traced graphs and all that they hold for as long as the process
         # lives. The graph is traced for these shapes: a function that is traced when called is warned of.
         columns = (self.events.x, self.events.y, self.events.weights)
         specs = [tf.TensorSpec(column.shape, column.dtype) for column in columns]
         order, rates = tf.TensorSpec((n_events,), tf.int64), tf.TensorSpec((None,), tf.float32)
         prices = tf.TensorSpec((None,), tf.float32)
-        return tf.function(run).get_concrete_function(*specs, order, rates, prices)
+        return tf.function(run, autograph=False).get_concrete_function(*specs, order, rates, prices)
 
     def _trace_scores(self) -> Any:
         import tensorflow as tf
 
         shape = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
-        return tf.function(lambda x: self.firmware(x, training=False)[:, 0]).get_concrete_function(shape)
+        scores = tf.function(lambda x: self.firmware(x, training=False)[:, 0], autograph=False)
+        return scores.get_concrete_function(shape)
 
 
 def predict_batch(model: Any) -> int:

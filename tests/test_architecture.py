@@ -12,6 +12,7 @@ from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.errors import ExactnessError, FpgamlError, OutputError, StudyError
 from fpgaml.hardware import Hardware
 from fpgaml.layers import Layer, Values, layer_class, valid_reuse_factors
+from fpgaml.network_limits import check_network
 from fpgaml.storage import write_json
 
 
@@ -66,6 +67,7 @@ POOL = layer("max_pooling2d", pool_size=2)
             ExactnessError,
             r"layers\[0\] .* hold .* 2\^-120 up to 2\^120",
         ),
+        ((4,), [DENSE, layer("relu", bits=(8, 122))], StudyError, r"layers\[1\] \(relu\): it gives nothing but zero"),
         ((4,), [DENSE, layer("relu", bits=(8, -114)), DENSE], ExactnessError, r"layers\[1\].* multiples of 2\^-122 up"),
     ],
 )
@@ -77,9 +79,15 @@ def test_what_does_not_fit_or_cannot_be_exact_is_refused(shape, layers, error, m
         assert found.value.layer is not None
 
 
+def test_sums_of_inputs_beyond_what_float32_holds_are_refused():
+    with pytest.raises(ExactnessError, match=r"layers\[0\] \(dense\): .* hold .* up to 2\^120"):
+        network((4,), [DENSE], InputFormat(bits=(8, 118)))
+
+
 def test_a_network_without_weights_is_refused():
+    pooled = network((8, 8, 1), [POOL, FLATTEN])
     with pytest.raises(StudyError, match=r"none of them has weights that could be trained\. Add a dense"):
-        network((8, 8, 1), [POOL, FLATTEN])
+        check_network(pooled, batch_size=1)
 
 
 @pytest.mark.parametrize(

@@ -276,7 +276,7 @@ def test_what_is_no_run_is_refused(capsys, tmp_path, command, output):
     ("choose", "part"),
     [
         (["units"], "--choose units: should be NAME=VALUE"),
-        (["units=[3"], "--choose units=[3: '[3': is no YAML value"),
+        (["units=[3"], "--choose units=[3: '[3' is no YAML value"),
         (["units=3", "units=4"], "--choose units=4: units has a value already"),
         (["unit=3"], "unknown choice 'unit'; did you mean 'units'? Allowed: rate, units"),
         (["units=3"], "no value for the choice 'rate'; allowed: [0.01, 0.001]"),
@@ -332,7 +332,13 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     assert described["events"]["test"] == {"signal": 60, "background": 60}
     assert described["sha256"] in said.out
     assert "No validation or test event has exactly the inputs of an event in an earlier split." in said.out
+    study.write_text(study.read_text().replace("label: kind", "label: kind\n  group: run"))
     events = tmp_path / "events.csv"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(f"{line},{number // 5 if number else 'run'}" for number, line in enumerate(lines)))
+    assert main(["data", str(study)]) == 0
+    assert re.search(r"test: \d\d groups with signal, \d\d with background", capsys.readouterr().out)
+    study.write_text(study.read_text().replace("\n  group: run", ""))
     lines = events.read_text().splitlines()
     events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
     assert main(["data", str(study)]) == 0
@@ -539,6 +545,7 @@ def test_a_command_in_a_terminal_that_is_closed_ends_without_a_trace(tmp_path):
     main_end, terminal = os.openpty()
 
     def own_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may have been started with nohup
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

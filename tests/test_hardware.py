@@ -157,7 +157,7 @@ def test_weights_that_hls4ml_cannot_read_are_refused(bits, allowed):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("inputs", "first", "middle", "last"),
-    [((8, 80), (6, 31), RELU(bits=(8, 118)), (6, -27)), ((8, -50), (6, -27), QUANTIZE(bits=(8, -80)), (6, -27))],
+    [((8, 80), (6, 31), RELU(bits=(8, 117)), (6, -27)), ((8, -50), (6, -27), QUANTIZE(bits=(8, -80)), (6, -27))],
     ids=["large", "small"],
 )
 def test_numbers_as_far_out_as_is_allowed_are_exact(tmp_path, inputs, first, middle, last):

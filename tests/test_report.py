@@ -579,7 +579,8 @@ def hostile_run(directory):
         run / "trials" / TRIAL / "architecture.json": {"choices": {EVIL: {"kind": EVIL, EVIL: [EVIL]}}},
     }.items():
         write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
-    (run / "study.yaml").write_text(yaml.safe_dump({"study": EVIL, "task": "trigger"}), encoding="utf-8")
+    name = EVIL.translate(dict.fromkeys(map(ord, "\x1b\u202e")))  # those two, a study's file may not hold
+    (run / "study.yaml").write_text(yaml.safe_dump({"study": name, "task": "trigger"}), encoding="utf-8")
     return run
 
 
@@ -600,3 +601,33 @@ def test_words_from_outside_are_words_and_stay_inside(tmp_path, recwarn):
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert 'src="http' not in page
+
+
+def test_groups_and_repeated_inputs_of_the_data_are_told(tmp_path):
+    directory = write_run(tmp_path / "run")
+    assert "No validation or test event" not in text_and_summary(directory)[0]  # nobody has looked
+    described = json.loads((directory / "dataset.json").read_text(encoding="utf-8"))
+    described["metadata"] |= {
+        "group": "run",
+        "groups": {
+            "train": {"signal": 30, "background": 60},
+            "validation": {"signal": 10, "background": 20},
+            "test": {"signal": 9, "background": 21},
+        },
+        "repeated_inputs": {
+            "train": {"events": 1000, "repeated": 10},
+            "validation": {"events": 400, "repeated": 0, "other_label": 0},
+            "test": {"events": 400, "repeated": 8, "other_label": 2},
+        },
+    }
+    write_json(directory / "dataset.json", described)
+    text, _ = text_and_summary(directory)
+    assert "| test | 9 | 21 |" in text
+    assert "**Note:** there are only 9 groups of test signal: intervals from fewer than 10 groups are uncertain" in text
+    assert (
+        "8 of 400 (2 %) test events have exactly the inputs of an event in training or validation (2 of them of one of "
+        "the other class). Within training, it is 10 of 1,000 (1 %) events."
+    ) in text
+    described["metadata"]["repeated_inputs"]["test"]["repeated"] = 0
+    write_json(directory / "dataset.json", described)
+    assert "No validation or test event has exactly the inputs" in text_and_summary(directory)[0]

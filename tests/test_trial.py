@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import logging
 import math
@@ -10,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +404,16 @@ except ToolError as error:
     done = in_process(script, tmp_path)
     assert "needs more memory" in done.stdout
     assert not (tmp_path / "wide").exists()
+
+
+@pytest.mark.slow
+def test_a_disk_for_temporary_files_that_is_full_changes_nothing(tmp_path, monkeypatch):
+    """TensorFlow's AutoGraph would write its translations there, and trace something else if it cannot."""
+    expected = train_trial(point("dropout"), tmp_path / "roomy", epochs=2)
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    found = train_trial(point("dropout"), tmp_path / "full", epochs=2)
+    assert found.curves == expected.curves

@@ -20,12 +20,17 @@ from fpgaml.field_types import Seed
 from fpgaml.memory import check_fits
 from fpgaml.metrics import Target
 from fpgaml.preparation import (
+    GROUPS,
     REPEATS,
     as_float32,
     check_classes,
+    check_groups,
     check_repeats,
+    count_groups,
     count_repeats,
+    draw_group_splits,
     draw_splits,
+    few_groups_text,
     repeats_text,
     scale,
     scale_to_rate,
@@ -79,7 +84,7 @@ Rate = Annotated[float, pydantic.Field(ge=1e-12, le=1e12, allow_inf_nan=False)]
 
 
 class Fractions(TaskOptions):
-    """Shares of the three splits, drawn at random within each class; the same seed draws the same events."""
+    """Shares of the three splits, drawn at random within each class or by groups; the same seed draws the same."""
 
     train: Fraction = 0.6
     validation: Fraction = 0.2
@@ -131,6 +136,9 @@ class FileOptions(TaskOptions):
     split : Fractions
     split_column : str, optional
         Column with train, validation and test, or 0, 1 and 2, instead of ``split``.
+    group : str, optional
+        Column of whole numbers or text that says which events belong together, because they share a generated event, a
+        run or a source. A group is never in two splits, and intervals count groups.
     scaling : str
         Of the inputs, with constants from training events: none; standardize (mean 0, standard deviation 1);
         minmax (to [-1, 1]); maxabs (to at most 1 in size, 0 stays 0). Columns are scaled one by one, an array as a
@@ -156,6 +164,7 @@ class FileOptions(TaskOptions):
     quantities: Names = ()
     split: Fractions = Fractions()
     split_column: Name | None = None
+    group: Name | None = None
     scaling: Literal["none", "standardize", "minmax", "maxabs"] = "none"
     background_efficiencies: tuple[Fraction, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
     rates_khz: tuple[Rate, ...] = ()
@@ -168,6 +177,9 @@ class FileOptions(TaskOptions):
             if twice:
                 raise ValueError(f"{name} names {listed(twice)} more than once")
         wanted = (*self.inputs, self.label, self.weights, self.rate_weights, self.split_column, *self.quantities)
+        if self.group in wanted and self.group is not None:
+            raise ValueError(f"the group '{printable(self.group)}' says what belongs together, and can be nothing else")
+        wanted = (*wanted, self.group)
         for name in filter(None, wanted):
             if self.header and name not in self.header:
                 raise ValueError(f"header has no column '{printable(name)}'; {did_you_mean(name, self.header)}")
@@ -239,9 +251,12 @@ def _dataset(
 ) -> Dataset:
     """The data set from the columns of all files, and for each event the split that its file is for."""
     y = _labels(columns[options.label], options, where)
-    split = _splits(columns, source, y, options, where)
+    groups, group_names = _groups(columns, options, where)
+    split = _splits(columns, source, y, groups, options, where)
+    if groups is not None:
+        check_groups(groups, split, group_names, where=where)
     given = options.rate_weights or options.weights
-    check_classes(y, split, where=where, weights=_counted(columns[given], y, options) if given else None)
+    check_classes(y, split, where=where, weights=_counted(columns[given], y, options) if given else None, groups=groups)
     names = options.inputs if len(options.inputs) > 1 or options.shape is None else ()
     scaled, scaling = scale(
         _inputs(columns, options, where), split == 0, kind=options.scaling, where=where, names=names
@@ -252,12 +267,16 @@ def _dataset(
     if told := repeats_text(repeats):
         _log.warning("%s: %s", where, told)
     weights, rate_khz = _weights(columns, y, split, options)
+    grouped = {} if groups is None else {GROUPS: count_groups(groups, y, split)}
+    if grouped and (told := few_groups_text(grouped[GROUPS])):
+        _log.warning("%s: %s", where, told)
     return Dataset(
         x=x,
         y=y,
         split=split,
         weights=weights,
         training_weights=training_weights(weights, y, balance=options.training_weights),
+        groups=groups,
         quantities={name: columns[name] for name in options.quantities},
         names=names,
         rate_khz=rate_khz,
@@ -271,6 +290,7 @@ def _dataset(
             "split": options.split_column or options.split.model_dump(),
             "training_weights": options.training_weights,
             REPEATS: repeats,
+            **({"group": options.group, **grouped} if grouped else {}),
         },
     )
 
@@ -344,7 +364,7 @@ def _read_all(
 def _read(path: Path, options: FileOptions) -> Columns:
     """The columns of one file that the study names, checked; inputs, weights and quantities as float64."""
     weights = [name for name in (options.weights, options.rate_weights) if name]
-    others = [options.label, *options.quantities, *([options.split_column] if options.split_column else [])]
+    others = [options.label, *options.quantities, *filter(None, (options.split_column, options.group))]
     part = read_columns(
         path,
         [*options.inputs, *weights, *others],
@@ -385,7 +405,9 @@ def _check_values(column: NDArray[Any], name: str, where: str, *, what: str) -> 
         )
     missing = np.isnan(column) if column.dtype.kind == "f" else np.zeros(len(column), bool)
     if column.dtype == object:
-        missing = np.array([value is None or value != value for value in column])  # noqa: PLR0124  NaN
+        missing = np.array([value is None or value == "" or value != value for value in column])  # noqa: PLR0124  NaN
+    elif column.dtype.kind == "U":
+        missing = column == ""
     if missing.any():
         first = int(np.flatnonzero(missing)[0])
         raise DataError(
@@ -405,8 +427,35 @@ def _labels(column: NDArray[Any], options: FileOptions, where: str) -> NDArray[n
     return np.asarray(column == options.signal).astype(np.int64)
 
 
+def _groups(columns: Columns, options: FileOptions, where: str) -> tuple[NDArray[np.int64] | None, list[Any]]:
+    """A number for the group of every event, from 0, and what the groups are called; None where there are none."""
+    if options.group is None:
+        return None, []
+    column = columns[options.group]
+    _check_values(column, options.group, where, what="group")
+    if column.dtype.kind == "f" and (column != np.rint(column)).any():
+        row = int(np.flatnonzero(column != np.rint(column))[0])
+        raise DataError(
+            f"{where}: the groups in '{printable(options.group)}' must be whole numbers or text; row {row} is "
+            f"{column[row]:.6g}"
+        )
+    numbers_of: dict[Any, int] = {}
+    found = np.array([numbers_of.setdefault(value, len(numbers_of)) for value in column.tolist()], np.int64)
+    if len(numbers_of) < len(SPLITS):
+        raise DataError(
+            f"{where}: '{printable(options.group)}' holds {listed([repr(name) for name in numbers_of])} only: too few "
+            f"groups for {len(SPLITS)} splits"
+        )
+    return found, list(numbers_of)
+
+
 def _splits(
-    columns: Columns, source: NDArray[np.int8], y: NDArray[np.int64], options: FileOptions, where: str
+    columns: Columns,
+    source: NDArray[np.int8],
+    y: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    options: FileOptions,
+    where: str,
 ) -> NDArray[np.int8]:
     """Position in ``SPLITS`` of every event."""
     if options.split_column:
@@ -425,7 +474,11 @@ def _splits(
     shares = [options.split.train, options.split.validation, 0.0 if options.test_path else options.split.test]
     split = source.copy()
     divided = source == 0
-    split[divided] = draw_splits(y[divided], fractions=shares, seed=options.split.seed)
+    if groups is None:
+        split[divided] = draw_splits(y[divided], fractions=shares, seed=options.split.seed)
+    else:
+        inside = np.unique(groups[divided], return_inverse=True)[1]
+        split[divided] = draw_group_splits(y[divided], inside, fractions=shares, seed=options.split.seed)
     return split
 
 

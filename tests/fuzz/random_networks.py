@@ -37,6 +37,7 @@ from fpgaml.fixed_point import ROUNDING, FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
 from fpgaml.layers import ArithmeticLayer, Layer, layer_class
+from fpgaml.network_limits import check_network as check_size
 from fpgaml.train import TrainedModel
 from fpgaml.yaml_source import YamlSource, checked
 from fuzz.integer_twin import scores_of
@@ -90,6 +91,7 @@ def check_network(seed: int) -> NetworkOutcome:
         described += f", hardware {hardware.model_dump(exclude_defaults=True)}"
         architecture.check_hardware(hardware)
         check_limits(architecture, hardware)
+        check_size(architecture, batch_size=1)
     except FpgamlError as error:
         if len(str(error)) > LONGEST_MESSAGE:
             return replace(outcome, verdict="crashed", text=f"a message of {len(str(error))} characters: {error}")
