@@ -43,7 +43,7 @@ ROLES = {
     "dropout": "At work in training only; the firmware has nothing in its place.",
 }
 SECTION_TEXTS = {
-    "study": "The name: letters, digits, spaces, `_`, `.` and `-`, a letter first. The HLS project is named after it.",
+    "study": "The name of the HLS project, too: up to 64 letters, digits, spaces, `_`, `.` and `-`, a letter first.",
     "task": "Where the data come from: one of {tasks}.",
     "data": "The task's options, below. No choice can stand here: all trials have the same data.",
     "choices": "A mapping of a name to the list of its values. `$name` stands for the chosen value in {chosen}.",

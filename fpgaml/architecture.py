@@ -112,7 +112,7 @@ class Architecture:
 
     def _walk(self) -> Iterator[Step]:
         shape, values = self.input_shape, Values.of(self.input_format.format)
-        _check_range(values)
+        _check_range(values, section="input")
         count: Counter[str] = Counter()
         for position, (layer, folded) in enumerate(zip(self.layers, _with_biases(self.layers), strict=True)):
             count[layer.kind] += 1
@@ -249,13 +249,17 @@ class Architecture:
             raise OutputError(f"{path}: holds no architecture: {error}") from error
 
 
-def _check_range(values: Values) -> None:
-    """Raise ExactnessError where neither training in float32 nor hls4ml's types hold the values."""
-    if values.fraction > MAX_VALUE_EXPONENT or values.largest > 2.0**MAX_VALUE_EXPONENT:
-        raise ExactnessError(
-            f"its values are multiples of 2^{-values.fraction} up to {values.largest:.3g}. Training and hls4ml hold "
-            f"multiples of 2^-{MAX_VALUE_EXPONENT} up to 2^{MAX_VALUE_EXPONENT}: use integer bits nearer to 0"
-        )
+def _check_range(values: Values, *, section: str | None = None) -> None:
+    """Raise ExactnessError where training in float32 or hls4ml's types cannot hold values, a layer's or a section's."""
+    if values.fraction <= MAX_VALUE_EXPONENT and values.largest <= 2.0**MAX_VALUE_EXPONENT:
+        return
+    error = ExactnessError(
+        f"{f'{section}: ' if section else ''}its values are multiples of 2^{-values.fraction} up to "
+        f"{values.largest:.3g}. Training and hls4ml hold multiples of 2^-{MAX_VALUE_EXPONENT} up to "
+        f"2^{MAX_VALUE_EXPONENT}: use integer bits nearer to 0"
+    )
+    error.section = section
+    raise error
 
 
 class _at_layer:  # noqa: N801  a context manager, used as a statement

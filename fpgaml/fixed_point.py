@@ -7,6 +7,7 @@ QKeras counts the sign in ``bits`` but not in ``integer``; ``ap_fixed`` counts i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,6 +79,7 @@ class FixedPoint:
             raise ExactnessError(f"unknown saturation {self.saturation!r}; {did_you_mean(self.saturation, SATURATION)}")
 
     @classmethod
+    @lru_cache(1024)  # a study is checked before work starts, and makes few formats many times
     def from_qkeras(
         cls, bits: int, integer: int, *, signed: bool = True, symmetric: bool = False, rounding: str = "RND_CONV"
     ) -> FixedPoint:

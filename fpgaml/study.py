@@ -130,7 +130,8 @@ class Study:
             raise StudyError(f"{path}: a study is a mapping with the keys {', '.join(SECTIONS)}")
         for key in source.value:
             if key not in SECTIONS:
-                raise StudyError(f"{source.where((key,))}: {key}: unknown key; {did_you_mean(key, SECTIONS)}")
+                where = f"{source.where((key,))}: {path_text((key,))}"
+                raise StudyError(f"{where}: unknown key; {did_you_mean(key, SECTIONS)}")
         for key in REQUIRED:
             if key not in source.value:
                 raise StudyError(f"{path}: {key}: missing; a study needs {', '.join(REQUIRED)}")
@@ -452,8 +453,15 @@ def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
         yield from _references(item, (*place, key))
 
 
-def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any], left: Iterator[int]) -> Any:
-    """``value`` with every ``$name`` replaced by the chosen value, in which other names may stand.
+def _resolve(
+    source: YamlSource,
+    place: Place,
+    value: Any,
+    values: Mapping[str, Any],
+    left: Iterator[int],
+    around: tuple[str, ...] = (),
+) -> Any:
+    """``value`` with every ``$name`` replaced by the chosen value, in which other names than ``around`` may stand.
 
     ``left`` has an item for every value that may still be written out: names in names can make any number of them.
     """
@@ -462,15 +470,15 @@ def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, 
         raise StudyError(f"{source.where(place)}: {path_text(place[:2])}: with names written out, {too_much}")
     if isinstance(value, str) and REFERENCE.fullmatch(value):
         name = value[1:]
-        if name not in values:
-            advice = did_you_mean(name, values) if values else "the study has no choices"
+        if name not in values or name in around:
+            others = [other for other in values if other not in around]
+            advice = did_you_mean(name, others) if others else "the study has no choices"
             raise StudyError(f"{source.where(place)}: {path_text(place)}: {value} is no choice; {advice}")
-        others = {other: chosen for other, chosen in values.items() if other != name}
-        return _resolve(source, place, values[name], others, left)
+        return _resolve(source, place, values[name], values, left, (*around, name))
     if isinstance(value, dict):
-        return {key: _resolve(source, (*place, key), item, values, left) for key, item in value.items()}
+        return {key: _resolve(source, (*place, key), item, values, left, around) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(source, (*place, number), item, values, left) for number, item in enumerate(value)]
+        return [_resolve(source, (*place, number), item, values, left, around) for number, item in enumerate(value)]
     return value
 
 

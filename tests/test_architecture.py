@@ -61,6 +61,12 @@ POOL = layer("max_pooling2d", pool_size=2)
             StudyError,
             "the same steps down",
         ),
+        (
+            (4,),
+            [layer("dense", units=1, bits=(8, 118))],
+            ExactnessError,
+            r"layers\[0\] .* hold .* 2\^-120 up to 2\^120",
+        ),
         ((4,), [DENSE, layer("relu", bits=(8, 122))], StudyError, r"layers\[1\] \(relu\): it gives nothing but zero"),
         ((4,), [DENSE, layer("relu", bits=(8, -114)), DENSE], ExactnessError, r"layers\[1\].* multiples of 2\^-122 up"),
     ],

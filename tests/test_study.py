@@ -292,7 +292,12 @@ def test_the_position_of_a_layer_counts_those_left_out(tmp_path):
     )
 
 
-@pytest.mark.parametrize("name", ["1st", "", "a/b", "two\nlines", "3", "[x]", "größe"])
+def test_an_unknown_section_with_a_line_break_makes_no_line_of_its_own(tmp_path):
+    message = refusal(tmp_path, STUDY + '"a\\nSTUDY:1: b": 1\n')
+    assert message.startswith(r"STUDY:16: a\nSTUDY:1: b: unknown key; Allowed: choices, data,")
+
+
+@pytest.mark.parametrize("name", ["1st", "", "a/b", "two\nlines", "3", "[x]", "größe", "x" * 65])
 def test_a_study_has_a_name(tmp_path, name):
     assert "STUDY:1: study: should be a name" in refusal(tmp_path, STUDY.replace("small", repr(name), 1))
 
@@ -434,6 +439,13 @@ def test_the_size_of_a_network_is_checked_before_anything_is_allocated(tmp_path,
         assert load(tmp_path, text)
     else:
         assert refusal(tmp_path, text).startswith(f"STUDY:{message}")
+
+
+def test_inputs_that_training_cannot_hold_are_refused(tmp_path):
+    message = refusal(tmp_path, STUDY.replace("[12, 4]", "[12, 122]"), ExactnessError)
+    assert message.startswith(
+        "STUDY:9: input: its values are multiples of 2^111 up to 5.32e+36. Training and hls4ml hold"
+    )
 
 
 def test_a_batch_is_checked_before_anything_is_allocated(tmp_path):
