@@ -55,18 +55,15 @@ def check_options(hardware: Hardware) -> None:
     Raises
     ------
     StudyError
-        With each of them and the value that would do.
+        With each of them.
     """
     default = Hardware()
-    wrong = [
-        f"{key} {getattr(hardware, key)!r} (allowed: {getattr(default, key)!r})"
-        for key in Hardware.model_fields
-        if key not in ("backend", "part", "clock_period_ns") and getattr(hardware, key) != getattr(default, key)
-    ]
+    others = [key for key in Hardware.model_fields if key not in ("backend", "part", "clock_period_ns")]
+    wrong = [key for key in others if getattr(hardware, key) != getattr(default, key)]
     if wrong:
         raise StudyError(
-            "hardware: the backend rtl unrolls everything, and has none of hls4ml's options to share hardware: "
-            + ", ".join(wrong)
+            "hardware: the backend rtl unrolls everything, and has none of hls4ml's options to share hardware. Leave "
+            f"out {', '.join(wrong)}"
         )
     family_of(hardware.part)
 

@@ -19,7 +19,7 @@ from fuzz.random_tables import SUFFIXES, Table, random_table, write_table
 from fuzz.workspace import Workspace
 from fuzz.yaml_text import yaml_text
 
-FRESH = 0.02
+FRESH = 0.01
 """The part of files that a process of its own reads."""
 
 ARRAYS = ("hdf5", "npz")

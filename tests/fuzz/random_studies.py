@@ -29,7 +29,7 @@ Sections = dict[str, Any]
 
 SEARCH_SPACES = Path(__file__).parents[2] / "search_spaces"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-FRESH = 0.02
+FRESH = 0.01
 """The part of studies that a process of its own reads, as a user's does; starting it takes longer than the rest."""
 
 NOTHING_TO_SEARCH = "there is nothing to search"
@@ -128,6 +128,9 @@ def _trigger(rng: random.Random) -> tuple[Mapping[str, Any], tuple[int, ...]]:
         "image_shape": lambda rng: list(rng.choice(shapes)),
         "energy_tev": lambda rng: rng.choice((13, 14, 13.6)),
         "signal_mass_gev": lambda rng: rng.choice((300, 400.0, 1e3)),
+        "bunches": lambda rng: rng.choice((1000, 2760)),
+        "revolution_khz": lambda rng: rng.choice((11, 11.2455)),
+        "rates_khz": lambda rng: rng.sample((1, 10.0, 50.0, 1e4), rng.randint(1, 4)),
     }
     data = random_fields(TriggerOptions, rng, given=given)
     return data, (*data.get("image_shape", (20, 12)), 1)

@@ -29,6 +29,12 @@ from fuzz.workspace import Workspace
 OUTCOME, TRACE = "outcome.json", "trace"
 """What a child leaves: what became of the case; where it was when it had used up its time."""
 
+LOADED = (
+    *("fpgaml.cli", "fpgaml.pipeline", "fpgaml.tasks.file", "fpgaml.tasks.trigger", "h5py", "numpy.random", "psutil"),
+    *("pyarrow.csv", "pyarrow.parquet", "rich.console", "rich.progress", "uproot"),
+)
+"""What a process of the command line would import while it works."""
+
 SPARE_S = 2
 """Processor time beyond the limit after which a child is ended; with less, it says itself what became of the case."""
 
@@ -54,7 +60,7 @@ def _load() -> None:
     """Import what most cases need; nothing is run, so that no threads are there when children are made."""
     from fpgaml.layers import layer_class, layer_kinds
 
-    for module in ("fpgaml.pipeline", "fpgaml.tasks.file", "fpgaml.tasks.trigger", "h5py", "pyarrow.csv", "uproot"):
+    for module in LOADED:
         importlib.import_module(module)
     for name in layer_kinds():
         layer_class(name)
@@ -85,14 +91,22 @@ def examine(kind: Kind, seed: int, kept: Path) -> dict[str, Any]:
     gigabytes = usage.ru_maxrss * 1024 / 1e9
     outcome = _outcome(kind, top, status, seconds=seconds, gigabytes=gigabytes)
     if outcome.verdict == "failed":
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(kept, ignore_errors=True)
-        shutil.move(top, kept)
+        _move(top, kept)
         (kept / "outcome.txt").write_text(f"{outcome.reason}\n\n{outcome.detail}\n", encoding="utf-8", errors="replace")
     else:
         shutil.rmtree(top, ignore_errors=True)
     took = {"seconds": seconds, "clock_s": time.monotonic() - started, "gigabytes": gigabytes}
     return {**outcome.to_json(), "reason_class": outcome.reason_class, **took}
+
+
+def _move(top: Path, kept: Path) -> None:
+    """Move a folder, to another file system if need be; pipes and devices stay behind."""
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    for path in top.rglob("*"):
+        if not path.is_symlink() and not path.is_dir() and not path.is_file():
+            path.unlink()
+    shutil.move(top, kept)
 
 
 def _outcome(kind: Kind, top: Path, status: int | None, *, seconds: float, gigabytes: float) -> Outcome:
