@@ -21,8 +21,11 @@ IGNORED = {
 }
 """What does not count, and what takes its place: the steps that Vitis HLS takes may be chosen."""
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_.+~@=,/-]+")
-"""Names that stand in a certificate as they are."""
+PLAIN_NAME = re.compile(r"(?!/|(?:.*/)?\.\.(?:/|\Z))[A-Za-z0-9_.+~@=,/-]{1,1000}")
+"""Names that stand in a certificate as they are, of files in the project."""
+LEFT_OUT = re.compile(r"[A-Za-z0-9_.+~@=,/-]{0,100}\*?[A-Za-z0-9_.+~@=,/-]{0,100}")
+LONGEST = 2**24
+"""Bytes of a file of which not all counts: nobody writes so many."""
 
 
 def project_files(project: Path) -> list[str]:
@@ -56,7 +59,7 @@ def _pattern(entry: str) -> str:
 
 def file_hashes(project: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of what counts of files, by their path in the project, sorted."""
-    return {name: hashlib.sha256(_counting(project, name)).hexdigest() for name in sorted(names)}
+    return {name: _hash(project / name, name) for name in sorted(names)}
 
 
 def changed_files(project: Path, hashes: Mapping[str, str]) -> list[str]:
@@ -65,9 +68,9 @@ def changed_files(project: Path, hashes: Mapping[str, str]) -> list[str]:
     return [name for name, digest in hashes.items() if now.get(name) != digest]
 
 
-def _counting(project: Path, name: str) -> bytes:
-    content = (project / name).read_bytes()
-    if name not in IGNORED:
-        return content
-    pattern, replacement = IGNORED[name]
-    return pattern.sub(replacement, content)
+def _hash(path: Path, name: str) -> str:
+    with path.open("rb") as file:
+        if name not in IGNORED:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        pattern, replacement = IGNORED[name]
+        return hashlib.sha256(pattern.sub(replacement, file.read(LONGEST))).hexdigest()

@@ -478,6 +478,33 @@ def test_what_no_folder_can_tell_by_itself_is_told_from_outside(hls, tmp_path, c
         main(["verify", str(hls), "--sha256", digest[1:]])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "3",
+        '{"files": 3, "left_out": []}',
+        '{"files": {"a": 3}, "left_out": []}',
+        '{"files": {"a": "0"}, "left_out": []}',
+        '{"files": {"../a": "' + "0" * 64 + '"}, "left_out": []}',
+        '{"files": {"/etc/passwd": "' + "0" * 64 + '"}, "left_out": []}',
+        '{"files": {"a\\u0000": "' + "0" * 64 + '"}, "left_out": []}',
+        '{"files": {}, "left_out": ["' + "a*" * 50 + '"]}',
+        '{"files": {}, "left_out": null}',
+        "[" * 100_000,
+        "{" + "\x1b[2J" * 1000,
+        "\udcff\udcfe",
+    ],
+)
+def test_a_certificate_by_somebody_hostile_is_refused(tmp_path, text, capsys):
+    (tmp_path / "certificate.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert main(["verify", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"fpgaml: .*certificate\.json: is no certificate: [ -~…]+\n", said)
+    assert len(said) < 500
+
+
 @pytest.mark.slow
 def test_many_differences_are_counted(hls, tmp_path):
     folder = shutil.copytree(hls, tmp_path / "a copy")

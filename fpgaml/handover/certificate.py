@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -14,8 +15,18 @@ from typing import Any
 import numpy as np
 
 from fpgaml.builder import ModelWeights
-from fpgaml.errors import OutputError
-from fpgaml.project_files import CERTIFICATE, DIGEST_LINE, README, file_hashes, is_left_out, project_files
+from fpgaml.errors import OutputError, printable
+from fpgaml.project_files import (
+    CERTIFICATE,
+    DIGEST_LINE,
+    LEFT_OUT,
+    LONGEST,
+    PLAIN_NAME,
+    README,
+    file_hashes,
+    is_left_out,
+    project_files,
+)
 
 PACKAGES = ("fpgaml", "qkeras-v3", "keras", "tensorflow", "numpy")
 """Beside those of the backend."""
@@ -51,15 +62,21 @@ class Certificate:
         if not path.exists():
             raise OutputError(f"{path}: not found; this hand-over is not complete")
         try:
-            certificate = cls(path.read_bytes().decode("utf-8") if path.is_file() else "")
-            well_formed = all(isinstance(text, str) for text in (*certificate.files.values(), *certificate.left_out))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise OutputError(
-                f"{path}: is no certificate: {error!r}. `fpgaml csim` on the run writes it again"
-            ) from error
-        if not well_formed:
-            raise OutputError(f"{path}: is no certificate: a hash or a name is no text")
+            certificate = cls(_text(path))
+            wrong = next(certificate._wrong_entries(), "")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise _no_certificate(path, error) from error
+        if wrong:
+            raise _no_certificate(path, wrong)
         return certificate
+
+    def _wrong_entries(self) -> Iterator[str]:
+        for name, digest in self.files.items():
+            if not PLAIN_NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+                yield f"{name!r} or its hash cannot stand there"
+        for entry in self.left_out:
+            if not LEFT_OUT.fullmatch(entry):
+                yield f"{entry!r} cannot be left out"
 
     @cached_property
     def content(self) -> Mapping[str, Any]:
@@ -70,7 +87,7 @@ class Certificate:
     @property
     def sha256(self) -> str:
         """Its own, in 64 digits."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        return hashlib.sha256(self.text.encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -96,7 +113,7 @@ class Certificate:
         if (project / CERTIFICATE).is_symlink():
             lines.append(f"{CERTIFICATE} should be a file, and is a symbolic link")
         readme = project / README
-        named = DIGEST_LINE.findall(readme.read_bytes()) if readme.is_file() else []
+        named = DIGEST_LINE.findall(_text(readme).encode("utf-8", "surrogateescape")) if readme.is_file() else []
         if named != [self.sha256.encode()]:
             lines.append(f"{CERTIFICATE} is not the one that {README} names: its SHA-256 is {self.sha256}")
         n_files = self.content.get("n_files")
@@ -150,6 +167,19 @@ def weights_hash(weights: ModelWeights) -> str:
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Of the packages that decide what is in a project, those of its backend among them."""
     return {package: version(package) for package in (*PACKAGES, *packages)}
+
+
+def _no_certificate(path: Path, reason: object) -> OutputError:
+    told = printable(reason, 160)
+    return OutputError(f"{path}: is no certificate: {told}. `fpgaml csim` on the run writes it again")
+
+
+def _text(path: Path) -> str:
+    """What a file holds, up to a bound; nothing where it is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file.read(LONGEST).decode("utf-8", "surrogateescape")
 
 
 def _printable(name: str) -> str:
