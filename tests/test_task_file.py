@@ -388,7 +388,7 @@ def test_inputs_that_stand_in_two_splits_are_counted_and_told(load, table, tmp_p
         "t.csv: 4 of 100 (4 %) validation events have exactly the inputs of an event in training (2 of" in caplog.text
     )
     assert "5 of 100 (5 %) test events have exactly the inputs of an event in training or validation" in caplog.text
-    assert "Within training, it is 2 of 300 (0.67 %) events." in caplog.text
+    assert "Within training, it is 2 of 300 (0.667 %) events." in caplog.text
 
 
 def test_a_test_file_that_is_the_training_file_in_another_order(load, table, tmp_path):
