@@ -49,7 +49,7 @@ tests: $(VENV)/.test
 	$(PYTEST) -n $(WORKERS) --dist worksteal --durations 10 tests
 
 quick: $(VENV)/.test
-	$(PYTEST) -m 'not slow' tests
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m 'not slow' tests
 
 fuzz: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(CASES),--cases $(CASES),--minutes $(MINUTES)) --workers $(WORKERS) \
