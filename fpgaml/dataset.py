@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fpgaml.errors import DataError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
+_OPTIONAL = ("weights", "training_weights", "groups", "pool_parts")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +38,9 @@ class Dataset:
     groups : int64, shape (n_events,), optional
         Events that belong together, as those do that share a generated event, have the same number: they are not
         independent, and intervals respect that.
+    pool_parts : int64, shape (n_events,), optional
+        The part of a pool that an event's background activity was drawn from, within its split: events of one part
+        have much of it in common, and intervals respect that, too. Where there is one part only, nothing can be said.
     quantities : mapping of name to float64, shape (n_events,)
         What is known of an event beside its inputs, such as ``ht_gev`` for a turn-on curve.
     names : tuple of str
@@ -58,6 +62,7 @@ class Dataset:
     weights: NDArray[np.float64] | None = None
     training_weights: NDArray[np.float64] | None = None
     groups: NDArray[np.int64] | None = None
+    pool_parts: NDArray[np.int64] | None = None
     quantities: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: MappingProxyType({}))
     names: tuple[str, ...] = ()
     rate_khz: float | None = None
@@ -84,7 +89,7 @@ class Dataset:
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """All arrays by name, those of ``quantities`` as "quantities.<name>"; what is None is left out."""
-        optional = {name: getattr(self, name) for name in ("weights", "training_weights", "groups")}
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
         return {
             "x": self.x,
             "y": self.y,
@@ -110,7 +115,7 @@ class Dataset:
 
     def select(self, chosen: NDArray[np.bool_]) -> Dataset:
         """The events for which ``chosen``, shape (n_events,), is true."""
-        optional = {name: getattr(self, name) for name in ("weights", "training_weights", "groups")}
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
         chosen_optional: dict[str, Any] = {
             name: None if column is None else column[chosen] for name, column in optional.items()
         }

@@ -18,7 +18,7 @@ from fpgaml.storage import atomic_path, read_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-_COLUMNS = ("y", "split", "weights", "groups")
+_COLUMNS = ("y", "split", "weights", "groups", "pool_parts")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +35,8 @@ class Events:
         Event weights; in kHz for background where there is a rate.
     groups : int64, shape (n_events,), optional
         Events that are not independent have the same number.
+    pool_parts : int64, shape (n_events,), optional
+        Of a pool, within a split; as in ``Dataset``.
     quantities : mapping of name to float64, shape (n_events,), optional
         What else is known of the events.
     """
@@ -43,13 +45,14 @@ class Events:
     split: NDArray[np.int8]
     weights: Floats | None = None
     groups: NDArray[np.int64] | None = None
+    pool_parts: NDArray[np.int64] | None = None
     quantities: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def of(cls, dataset: Dataset) -> Events:
         """The validation and test events of a data set, in its order."""
         kept = dataset.select(dataset.split != SPLITS.index("train"))
-        return cls(y=kept.y, split=kept.split, weights=kept.weights, groups=kept.groups, quantities=kept.quantities)
+        return cls(**{name: getattr(kept, name) for name in _COLUMNS}, quantities=kept.quantities)
 
     @classmethod
     def load(cls, path: Path) -> Events:

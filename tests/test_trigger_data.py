@@ -21,7 +21,7 @@ from fpgaml.trigger_data.images import (
     orientations,
 )
 from fpgaml.trigger_data.pythia_events import fine_cells
-from fpgaml.trigger_data.samples import Counts, Samples, image_scale, mix_samples, split_slices
+from fpgaml.trigger_data.samples import Counts, Samples, count_parts, image_scale, mix_samples, split_slices
 from fpgaml.trigger_data.strata import Occupancy, share_out, stratum_rates, truncated_poisson
 from fpgaml.trigger_data.weighting import SCHEMES, TAIL_KHZ, training_weights
 
@@ -70,11 +70,18 @@ def images_of(
 
 
 def mixed(
-    collisions: CollisionImages, occupancy: Occupancy, n_crossings: int, *, leading: int, seed: int = 1
+    collisions: CollisionImages,
+    occupancy: Occupancy,
+    n_crossings: int,
+    *,
+    leading: int,
+    seed: int = 1,
+    n_parts: int = 1,
 ) -> Crossings:
     """All blocks of ``mix`` in one."""
-    blocks = list(mix(collisions, occupancy, n_crossings, leading=leading, rng=np.random.default_rng(seed)))
-    names = ("images", "group", "hard_scale_gev", "ht_gev", "m4b_gev", "collisions")
+    rng = np.random.default_rng(seed)
+    blocks = list(mix(collisions, occupancy, n_crossings, leading=leading, rng=rng, n_parts=n_parts))
+    names = ("images", "group", "pool_part", "hard_scale_gev", "ht_gev", "m4b_gev", "collisions")
     return Crossings(**{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names})
 
 
@@ -197,12 +204,13 @@ def test_soft_collisions_of_the_hard_bins_are_vetoed() -> None:
 # Mixing ------------------------------------------------------------------------------------------------------------
 
 
-def test_mixing_agrees_with_its_slow_twin() -> None:
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_mixing_agrees_with_its_slow_twin(n_parts: int) -> None:
     """Drawing every collision in a loop gives the same moments of crossings as the fast mixing."""
     pools = [synthetic_pool(60, seed=1), synthetic_pool(40, seed=2, pt_gev=10), synthetic_pool(40, seed=3, pt_gev=40)]
     collisions = images_of(pools)
     occupancy = Occupancy(soft=20.0, hard=(1.2, 0.4))
-    fast = mixed(collisions, occupancy, 6000, leading=2)
+    fast = mixed(collisions, occupancy, 6000, leading=2, n_parts=n_parts)
     rng = np.random.default_rng(7)
     slow = np.zeros((3000, SHAPE[0] * SHAPE[1]))
     counts = np.zeros(3000)
@@ -226,6 +234,32 @@ def test_mixing_agrees_with_its_slow_twin() -> None:
     profile, error = images.mean(axis=0), images.std(axis=0) / np.sqrt(len(images))
     ring = (profile + profile[::-1]).mean(axis=1, keepdims=True) / 2
     assert (np.abs(profile - ring) < 5 * error).all()
+
+
+def test_crossings_of_different_parts_share_no_soft_collision() -> None:
+    """Particles whose pT is a power of two for each part: the image says where they came from."""
+    pool = synthetic_pool(401, seed=4, particles=0.0)
+    pool.pt_gev[np.diff(pool.offsets).cumsum() - 1] = 0.0
+    first = pool.offsets[:-1]
+    pool.pt_gev[:] = 0.0
+    pool.pt_gev[first] = 4.0 ** np.minimum(np.arange(401) // 100, 3)
+    crossings = mixed(images_of([pool]), Occupancy(soft=40.0, hard=()), 500, leading=0, n_parts=4)
+    assert set(crossings.pool_part) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(crossings.images.sum(axis=1), crossings.collisions * 4.0**crossings.pool_part)
+
+
+def test_no_soft_collision_comes_twice_unless_a_part_has_too_few() -> None:
+    pool = synthetic_pool(64, seed=4, particles=0.0)
+    pool.pt_gev[:] = 0.0
+    pool.pt_gev[pool.offsets[:-1]] = 2.0 ** (np.arange(64) % 16)  # 16 in a part, each a bit of the sum
+    collisions = images_of([pool])
+    few = mixed(collisions, Occupancy(soft=6.0, hard=()), 400, leading=0, n_parts=4)
+    bits = np.bitwise_count(few.images.sum(axis=1).astype(np.int64))
+    np.testing.assert_array_equal(bits[few.collisions <= 16], few.collisions[few.collisions <= 16])
+    many = mixed(collisions, Occupancy(soft=60.0, hard=()), 400, leading=0, n_parts=4)
+    turns, left = np.divmod(many.collisions.astype(np.int64), 16)
+    more = many.images.sum(axis=1).astype(np.int64) - turns * (2**16 - 1)
+    np.testing.assert_array_equal(np.bitwise_count(more), left)
 
 
 def test_without_mitigation_every_particle_arrives() -> None:
@@ -337,6 +371,12 @@ def test_samples_carry_rates_groups_and_scale() -> None:
     assert not of_split[0] & of_split[1]
     assert not of_split[0] & of_split[2]
     assert not of_split[1] & of_split[2]
+
+
+def test_parts_of_the_soft_pool_are_counted_where_intervals_are_made() -> None:
+    samples = synthetic_samples()
+    assert not samples.pool_parts.any()  # 200 soft collisions are too few for parts
+    assert [count_parts(n, soft=200.0) for n in (100, 3199, 3200, 8000)] == [1, 1, 8, 20]
 
 
 def test_splits_share_no_collision() -> None:

@@ -185,6 +185,7 @@ class Trigger(Task):
             weights=samples.weights,
             training_weights=training_weights(samples, scheme=options.training_weights),
             groups=samples.groups,
+            pool_parts=samples.pool_parts,
             quantities=samples.quantities,
             rate_khz=options.total_khz,
             metadata=_metadata(options, samples, sigmas),

@@ -4,6 +4,11 @@ Everything works on blocks of crossings without a Python loop over events. Soft 
 a sparse matrix (which collision is in which crossing) and the images of the pool. Each collision should come in a
 random orientation; for the soft ones a block draws a few orientations, splits the Poisson number of collisions into
 one independent Poisson number for each, and turns the sums.
+
+A pool of soft collisions is small beside what crossings take from it, and each one stands in many crossings: what they
+have in common is an uncertainty that no count of crossings shows. So the pool may be divided into parts, and a crossing
+takes its soft collisions from one part, none twice. Crossings of different parts then share none, and how much parts
+differ tells that uncertainty.
 """
 
 from __future__ import annotations
@@ -31,6 +36,8 @@ class Crossings:
         pT in GeV.
     group : int64, shape (n,)
         The group of the leading collision, the signal or the hardest; ``NO_GROUP`` without any.
+    pool_part : int64, shape (n,)
+        The part of the soft pool, from 0.
     hard_scale_gev, ht_gev, m4b_gev : float64, shape (n,)
         Of the leading collision; NaN without any.
     collisions : float64, shape (n,)
@@ -39,6 +46,7 @@ class Crossings:
 
     images: NDArray[np.float32]
     group: NDArray[np.int64]
+    pool_part: NDArray[np.int64]
     hard_scale_gev: NDArray[np.float64]
     ht_gev: NDArray[np.float64]
     m4b_gev: NDArray[np.float64]
@@ -52,6 +60,7 @@ def mix(
     *,
     leading: int,
     rng: np.random.Generator,
+    n_parts: int = 1,
 ) -> Iterator[Crossings]:
     """Mix crossings, block after block.
 
@@ -66,12 +75,14 @@ def mix(
         The kind that leads: 0 for no hard collision, ``i`` for the hardest collision in bin ``i - 1``,
         ``len(occupancy.hard) + 1`` for signal on top of ordinary crossings.
     rng : numpy.random.Generator
+    n_parts : int
+        Parts of the soft pool; with 1, collisions come from all of it, and may come twice.
     """
     tables = orientations(collisions.shape)
     done = 0
     while done < n_crossings:
         size = min(BLOCK, n_crossings - done)
-        yield _Block(collisions, occupancy, size, tables=tables, leading=leading, rng=rng).mixed()
+        yield _Block(collisions, occupancy, size, tables=tables, leading=leading, rng=rng, n_parts=n_parts).mixed()
         done += size
 
 
@@ -87,12 +98,15 @@ class _Block:
         tables: NDArray[np.int64],
         leading: int,
         rng: np.random.Generator,
+        n_parts: int,
     ) -> None:
         self.source = collisions
         self.occupancy = occupancy
         self.size = size
         self.leading = leading
         self.rng = rng
+        self.n_parts = n_parts
+        self.part = rng.integers(0, n_parts, size) if n_parts > 1 else np.zeros(size, dtype=np.int64)
         self.tables = tables
         self.images = np.zeros((size, collisions.n_cells), dtype=np.float32)
         self.collisions = np.zeros(size, dtype=np.int64)
@@ -118,6 +132,7 @@ class _Block:
         return Crossings(
             images=self.images,
             group=np.where(led, self.source.group[row], NO_GROUP),
+            pool_part=self.part,
             hard_scale_gev=np.where(led, self.source.hard_scale_gev[row], np.nan),
             ht_gev=np.where(led, self.source.ht_gev[row], np.nan),
             m4b_gev=np.where(led, self.source.m4b_gev[row], np.nan),
@@ -129,10 +144,11 @@ class _Block:
 
         first, last = self.source.first[:2]
         pool = self.source.pile_up[first:last]
+        drawn = None if self.n_parts == 1 else _Shuffled(last - first, self.part, self.n_parts, self.rng)
         for table in self.rng.choice(len(self.tables), SOFT_ORIENTATIONS):
             counts = self.rng.poisson(self.occupancy.soft / SOFT_ORIENTATIONS, self.size)
             starts = np.concatenate([[0], np.cumsum(counts)])
-            rows = self.rng.integers(first, last, int(starts[-1]))
+            rows = self.rng.integers(first, last, starts[-1]) if drawn is None else first + drawn.next(counts, starts)
             ones = np.ones(len(rows), dtype=np.float32)
             summed = csr_array((ones, rows - first, starts), shape=(self.size, len(pool))) @ pool
             self.images += np.take(summed, self.tables[table], axis=1)
@@ -173,6 +189,31 @@ class _Block:
     def _restore_vertex(self) -> None:
         found = np.flatnonzero(self.vertex_pt >= 0)
         self.images[found] += self._turned(self.source.restored, self.vertex_row[found], self.vertex_table[found])
+
+
+class _Shuffled:
+    """For every crossing of a block the collisions of its part of a pool, in an order of its own."""
+
+    def __init__(self, n_collisions: int, part: NDArray[np.int64], n_parts: int, rng: np.random.Generator) -> None:
+        self._size = n_collisions // n_parts  # what is left over is in no part
+        self._first = part * self._size
+        inside = np.arange(self._size, dtype=np.int32)
+        self._order = rng.permuted(np.broadcast_to(inside, (len(part), self._size)), axis=1)
+        self._taken = np.zeros(len(part), dtype=np.int64)
+
+    def next(self, counts: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next collisions of every crossing; where all of the part are taken, they come again.
+
+        Parameters
+        ----------
+        counts : shape (n_crossings,)
+        starts : shape (n_crossings + 1,)
+            Their sums up to each crossing.
+        """
+        crossing = np.repeat(np.arange(len(counts)), counts)
+        position = np.arange(starts[-1]) + np.repeat(self._taken - starts[:-1], counts)
+        self._taken = self._taken + counts
+        return self._first[crossing] + self._order[crossing, position % self._size]
 
 
 def _largest(values: NDArray[np.float32], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fpgaml.dataset import SPLITS
 from fpgaml.errors import DataError
-from fpgaml.trigger_data.crossings import mix
+from fpgaml.trigger_data.crossings import Crossings, mix
 from fpgaml.trigger_data.event_pool import EventPool
-from fpgaml.trigger_data.images import NO_GROUP, CollisionImages, collision_images
+from fpgaml.trigger_data.images import NO_GROUP, collision_images
 from fpgaml.trigger_data.strata import Occupancy, share_out, stratum_rates
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ POOL_FRACTIONS = (0.35, 0.25, 0.4)
 CROSSING_SHARES = (2.0, 2.0, 4.0, 8.0, 12.0, 15.0, 14.0, 11.0, 9.0, 8.0, 6.0, 4.5, 3.0, 1.5, 1.0)
 """How background crossings are shared out: without a hard collision first, then by the bin of the hardest. Most go
 where a trigger of 10 kHz cuts."""
+PART = 2.0
+"""Soft collisions in a part of the pool, for each one that a crossing takes: few parts would tell little of how much
+they differ, and of small ones crossings would share nearly all."""
+FEWEST_PARTS = 8
 SCALE_PERCENTILE = 99.99
 SCALE_CROSSINGS = 4000  # per stratum, from which the percentile is taken
 
@@ -42,7 +46,8 @@ class Counts:
 class Samples:
     """Crossings of all splits.
 
-    The columns are those of ``Dataset``; ``stratum`` counts from 0 (no hard collision), and is -1 for signal.
+    The columns are those of ``Dataset``; ``stratum`` counts from 0 (no hard collision), and is -1 for signal. Parts of
+    the soft pool of each split count from 0; training draws from all of its pool.
     """
 
     x: NDArray[np.float32]
@@ -50,6 +55,7 @@ class Samples:
     split: NDArray[np.int8]
     weights: NDArray[np.float64]
     groups: NDArray[np.int64]
+    pool_parts: NDArray[np.int64]
     stratum: NDArray[np.int64]
     quantities: Mapping[str, NDArray[np.float64]]
     rates_khz: NDArray[np.float64]
@@ -69,6 +75,15 @@ def split_slices(n_events: int) -> tuple[slice, slice, slice]:
     if any(part.stop <= part.start for part in parts):
         raise DataError(f"trigger data: a pool of {n_events} collisions cannot be split in three; ask for at least 10")
     return parts[0], parts[1], parts[2]
+
+
+def count_parts(n_soft: int, *, soft: float) -> int:
+    """Into how many parts to divide a split's soft collisions, of which a crossing takes ``soft`` on average.
+
+    One where there are too few collisions for parts: how much crossings depend on them cannot be told then.
+    """
+    found = int(n_soft / (PART * soft))
+    return found if found >= FEWEST_PARTS else 1
 
 
 def mix_samples(
@@ -124,6 +139,7 @@ def mix_samples(
             soft_veto_gev=lowest_edge_gev,
             seed=_seed(seed, f"removed particles, {split}"),
         )
+        n_parts = 1 if split == "train" else count_parts(collisions.first[1], soft=occupancy.soft)
         sizes = [*share_out(counts[split].background, CROSSING_SHARES[: len(rates)]).tolist(), counts[split].signal]
         order = np.random.default_rng(_seed(seed, f"order, {split}")).permutation(sum(sizes)) + columns.used
         for leading, size in enumerate(sizes):
@@ -134,7 +150,7 @@ def mix_samples(
             columns.weights[at] = 1.0 if is_signal else rates[leading] / size
             columns.stratum[at] = -1 if is_signal else leading
             rng = np.random.default_rng(_seed(seed, f"crossings, {split}, {leading}"))
-            columns.fill(at, collisions, occupancy, leading=leading, rng=rng)
+            columns.fill(at, mix(collisions, occupancy, size, leading=leading, rng=rng, n_parts=n_parts))
             if progress is not None and task is not None:
                 progress.advance(task, size)
     alone = columns.groups == NO_GROUP
@@ -149,6 +165,7 @@ def mix_samples(
         split=columns.split,
         weights=columns.weights,
         groups=columns.groups,
+        pool_parts=columns.pool_parts,
         stratum=columns.stratum,
         quantities=columns.quantities,
         rates_khz=rates,
@@ -192,25 +209,19 @@ class _Columns:
         self.split = np.zeros(total, dtype=np.int8)
         self.weights = np.zeros(total)
         self.groups = np.zeros(total, dtype=np.int64)
+        self.pool_parts = np.zeros(total, dtype=np.int64)
         self.stratum = np.zeros(total, dtype=np.int64)
         names = ("ht_gev", "m4b_gev", "hard_scale_gev", "collisions")
         self.quantities = {name: np.full(total, np.nan) for name in names}
 
-    def fill(
-        self,
-        at: NDArray[np.int64],
-        collisions: CollisionImages,
-        occupancy: Occupancy,
-        *,
-        leading: int,
-        rng: np.random.Generator,
-    ) -> None:
-        """Mix as many crossings as ``at`` has positions, and put them there."""
+    def fill(self, at: NDArray[np.int64], blocks: Iterable[Crossings]) -> None:
+        """Put crossings where ``at`` says."""
         self.used += len(at)
-        for block in mix(collisions, occupancy, len(at), leading=leading, rng=rng):
+        for block in blocks:
             here, at = at[: len(block.group)], at[len(block.group) :]
             self.x[here] = block.images
             self.groups[here] = block.group
+            self.pool_parts[here] = block.pool_part
             for name, column in self.quantities.items():
                 column[here] = getattr(block, name)
 
