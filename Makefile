@@ -5,6 +5,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+MINUTES ?= 30
 SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do \
 	$$candidate -c '$(SUPPORTED)' 2> /dev/null && echo $$candidate && break; done)
@@ -14,12 +15,13 @@ PYTEST := $(BIN)/python -m pytest
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format-check rules types imports tests quick constraints clean prerequisites
+.PHONY: help demo test lint format-check rules types imports tests quick fuzz constraints clean prerequisites
 
 help:
 	@echo 'make demo         from Pythia events over a search to an HLS project that agrees with its model'
 	@echo 'make test         lint, and every test: fast and slow, the example of README.md, the notebooks'
 	@echo 'make quick        the fast tests only'
+	@echo 'make fuzz         generated studies, data and networks for MINUTES=30; KINDS, SEED, CASES: docs/testing.md'
 	@echo 'make lint         format, rules, types and the import contract'
 	@echo 'make constraints  resolve every dependency anew and write constraints.txt'
 	@echo 'make clean        remove the virtual environment and build products; runs/ and hls_projects/ stay'
@@ -48,6 +50,10 @@ tests: $(VENV)/.test
 
 quick: $(VENV)/.test
 	$(PYTEST) -m 'not slow' tests
+
+fuzz: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(CASES),--cases $(CASES),--minutes $(MINUTES)) --workers $(WORKERS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(KINDS),--kinds $(KINDS))
 
 $(VENV)/.demo: $(REQUIREMENTS) | $(BIN)/python
 	$(PIP_INSTALL) -c constraints.txt -e '.[trigger]'

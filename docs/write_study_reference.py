@@ -20,12 +20,15 @@ from fpgaml.architecture import InputFormat
 from fpgaml.cost import Cost
 from fpgaml.hardware import Hardware, backend_names
 from fpgaml.layers import Example, Layer, layer_class, layer_kinds
+from fpgaml.network_limits import MAX_BATCH_VALUES, MAX_PRODUCTS, MAX_WEIGHTS
+from fpgaml.network_limits import MAX_VALUES as MAX_EVENT_VALUES
 from fpgaml.search_options import COSTS, ESTIMATES, OPERATORS, SearchOptions
-from fpgaml.study import CHOSEN, REQUIRED, SECTIONS
+from fpgaml.study import CHOSEN, MAX_CHOICES, MAX_LAYERS, MAX_VALUES, REQUIRED, SECTIONS
 from fpgaml.synthesis import Resources
 from fpgaml.tables import table
 from fpgaml.tasks import get_task, task_names
 from fpgaml.train_options import TrainOptions
+from fpgaml.yaml_source import MAX_BYTES, MAX_LINES
 
 PLACE = Path(__file__).with_name("study_reference.md")
 
@@ -40,7 +43,7 @@ ROLES = {
     "dropout": "At work in training only; the firmware has nothing in its place.",
 }
 SECTION_TEXTS = {
-    "study": "The name: letters, digits, spaces, `_`, `.` and `-`, a letter first. The HLS project is named after it.",
+    "study": "The name of the HLS project, too: up to 64 letters, digits, spaces, `_`, `.` and `-`, a letter first.",
     "task": "Where the data come from: one of {tasks}.",
     "data": "The task's options, below. No choice can stand here: all trials have the same data.",
     "choices": "A mapping of a name to the list of its values. `$name` stands for the chosen value in {chosen}.",
@@ -60,7 +63,19 @@ TOP = """\
 
 A study is one YAML file. Unknown keys, values of the wrong type and values out of range are errors, told with file,
 line and what is allowed, before any work starts. Paths are relative to the study file. [tutorial.md](tutorial.md)
-builds a study step by step."""
+builds a study step by step.
+
+Keys are texts as they are written. Of other values without quotes, `true`, `false`, `null`, decimal numbers (with `_`
+between digits if you like, and with an exponent) and hexadecimal ones mean what they look like. What readers of YAML
+take for different things is refused with how to write it: `yes`, `off`, `017`, `0o17`, `1:30` (90 to base 60),
+`2024-01-01`. Tags (`!!int`), merge keys (`<<`), infinity and NaN are not supported."""
+
+SIZES = f"""\
+A file has at most {MAX_BYTES // 1024:,} KiB and, with aliases written out, {MAX_LINES:,} lines of values; a study at
+most {MAX_LAYERS} layers, {MAX_CHOICES} choices with {MAX_VALUES:,} values together, {MAX_VALUES:,} trials. Before
+anything is allocated for a network, its size is checked: at most {MAX_WEIGHTS:,} weights and biases, and for an event
+{MAX_PRODUCTS:,} products and {MAX_EVENT_VALUES:,} inputs and outputs of layers, which times `batch_size` are at most
+{MAX_BATCH_VALUES:,}."""
 
 WIDTHS = """\
 Widths are written as QKeras counts them, `[bits, integer]`: `bits` is the whole word with its sign, `integer` the bits
@@ -91,6 +106,7 @@ def reference() -> str:
     parts = [
         TOP,
         table(["section", "required", "what it holds"], _sections()),
+        SIZES,
         WIDTHS,
         *_model("`input`", InputFormat),
         LAYERS,
@@ -187,8 +203,17 @@ def _type(field: Mapping[str, Any], *, single: bool = False) -> str:
         return f"{first}, or {text}" if single else text
     if field.get("format") == "path":
         return "path"
-    limits = [f"{sign} {field[key]:g}" for key, sign in LIMITS.items() if key in field]
-    return " ".join([TYPES[field["type"]], ", ".join(limits)]).strip()
+    return f"{TYPES[field['type']]} {_limits(field)}".strip()
+
+
+def _limits(field: Mapping[str, Any]) -> str:
+    """What a number of JSON schema may be."""
+    limits = {
+        key: f"{field[key]:,}" if isinstance(field[key], int) else f"{field[key]:g}" for key in LIMITS if key in field
+    }
+    if set(limits) == {"minimum", "maximum"}:
+        return f"{limits['minimum']} to {limits['maximum']}"
+    return ", ".join(f"{LIMITS[key]} {limit}" for key, limit in limits.items())
 
 
 def _meanings(model: type) -> dict[str, tuple[str, str]]:

@@ -20,8 +20,14 @@ from fpgaml.hardware import Hardware
 from fpgaml.layers import ArithmeticLayer, Bits, Layer, QuantizerLayer, Shape, Values, layer_class
 from fpgaml.storage import read_json, write_json
 
+HLS4ML_SUM_BITS = 48
+"""hls4ml takes a logarithm in float64 to count the bits of a sum; from 50 bits on it sometimes misses one."""
+
 WIDTHS = ("bits", "bias_bits")
 """Keys of a layer that are widths."""
+
+MAX_VALUE_EXPONENT = 120
+"""Of all values and their steps, as powers of two: hls4ml's own types reach from 2^-126 to 2^126."""
 
 
 class InputFormat(pydantic.BaseModel):
@@ -106,12 +112,14 @@ class Architecture:
 
     def _walk(self) -> Iterator[Step]:
         shape, values = self.input_shape, Values.of(self.input_format.format)
+        _check_range(values, section="input")
         count: Counter[str] = Counter()
-        for position, layer in enumerate(self.layers):
+        for position, (layer, folded) in enumerate(zip(self.layers, _with_biases(self.layers), strict=True)):
             count[layer.kind] += 1
             with _at_layer(position, layer):
                 output_shape = layer.output_shape(shape)
-                output_values = layer.output_values(values, shape)
+                output_values = folded.output_values(values, shape)
+                _check_range(output_values)
                 if output_values.width > MAX_WIDTH:
                     raise ExactnessError(
                         f"its sums need up to {output_values.width} bits, and float64, in which the reference is "
@@ -132,13 +140,10 @@ class Architecture:
 
     def folded(self) -> Architecture:
         """The architecture that the firmware has: batch normalisation folded into the layers before it."""
-        layers: list[Layer] = []
-        for layer in self.layers:
-            if layer.role == "normalization":
-                layers[-1] = layers[-1].model_copy(update={"use_bias": True})
-            else:
-                layers.append(layer)
-        return Architecture(self.input_shape, self.input_format, tuple(layers), self.choices)
+        if not self.batch_normalized:
+            return self
+        layers = tuple(layer for layer in _with_biases(self.layers) if layer.role != "normalization")
+        return Architecture(self.input_shape, self.input_format, layers, self.choices)
 
     def check_hardware(self, hardware: Hardware) -> None:
         """Refuse what cannot be exact on this hardware, and options of layers that do not have them.
@@ -153,6 +158,11 @@ class Architecture:
         self._check_layer_options(hardware)
         for position, step in enumerate(self.steps):
             reason = step.layer.refusal(step.input_shape, hardware.for_layer(step.name))
+            if not reason and hardware.through_hls4ml and step.output_values.width > HLS4ML_SUM_BITS:
+                reason = (
+                    f"its sums need up to {step.output_values.width} bits, and hls4ml counts the bits of sums right up "
+                    f"to {HLS4ML_SUM_BITS}. Use fewer bits for its weights, or in the activation before it"
+                )
             if reason:
                 with _at_layer(position, step.layer):
                     raise ExactnessError(reason)
@@ -239,6 +249,19 @@ class Architecture:
             raise OutputError(f"{path}: holds no architecture: {error}") from error
 
 
+def _check_range(values: Values, *, section: str | None = None) -> None:
+    """Raise ExactnessError where training in float32 or hls4ml's types cannot hold values, a layer's or a section's."""
+    if values.fraction <= MAX_VALUE_EXPONENT and values.largest <= 2.0**MAX_VALUE_EXPONENT:
+        return
+    error = ExactnessError(
+        f"{f'{section}: ' if section else ''}its values are multiples of 2^{-values.fraction} up to "
+        f"{values.largest:.3g}. Training and hls4ml hold multiples of 2^-{MAX_VALUE_EXPONENT} up to "
+        f"2^{MAX_VALUE_EXPONENT}: use integer bits nearer to 0"
+    )
+    error.section = section
+    raise error
+
+
 class _at_layer:  # noqa: N801  a context manager, used as a statement
     """Name the layer in errors raised inside."""
 
@@ -253,6 +276,13 @@ class _at_layer:  # noqa: N801  a context manager, used as a statement
             named = type(error)(f"layers[{self.position}] ({self.layer.kind}): {error}")
             named.layer = self.position
             raise named from error
+
+
+def _with_biases(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+    """The layers, where those before batch normalisation have the biases that folding it will give them."""
+    for layer, following in zip(layers, (*layers[1:], None), strict=True):
+        folds = following is not None and following.role == "normalization"
+        yield layer.model_copy(update={"use_bias": True}) if folds else layer
 
 
 def _check_order(layers: tuple[Layer, ...]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fpgaml.errors import StudyError
 
+MAX_COUNT = 10**9
+
 
 def count(text: str) -> int:
     """A positive number, as an argument."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"should be 1 or more, found {number}")
+    if not 1 <= number <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"should be 1 to {MAX_COUNT}, found {text}")
     return number
 
 
@@ -34,6 +37,13 @@ def picture(text: str) -> Path:
     if path.suffix not in METADATA:
         raise argparse.ArgumentTypeError(f"{text}: should end in {' or '.join(METADATA)}")
     return path
+
+
+def sha256(text: str) -> str:
+    """A SHA-256, as an argument."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"should be 64 digits, 0 to 9 and a to f; found {len(text)} characters")
+    return text.lower()
 
 
 def chosen_values(choices: Iterable[str]) -> dict[str, Any] | None:

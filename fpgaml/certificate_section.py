@@ -2,45 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fpgaml.errors import OutputError
-from fpgaml.handover.certificate import CERTIFICATE, edited_files
-from fpgaml.storage import read_json
-from fpgaml.tables import table
+from fpgaml.handover.certificate import Certificate, certificate_digest
+from fpgaml.project_files import CERTIFICATE, SIGNATURE
+from fpgaml.tables import escape, table
 
 SHOWN_DIGITS = 12
 """Of a SHA-256; all of them stand in the file."""
-SHOWN_FILES = 5
+SHOWN_DIFFERENCES = 5
 
 
-def certificate_section(project: Path) -> str:
-    """Markdown on ``certificate.json`` of a project; empty where there is none.
+def certificate_section(run: Path, trial: str) -> str:
+    """Markdown on the certificates of a network's projects; empty where there is none.
+
+    Parameters
+    ----------
+    run : Path
+        The run's directory.
+    trial : str
+        The network.
 
     Raises
     ------
     OutputError
-        The file holds something else.
+        The study's own project has a file of that name that is no certificate.
     """
-    path = project / CERTIFICATE
-    if not path.exists():
-        return ""
-    found = read_json(path)
+    return "\n\n".join(_paragraphs(run, trial))
+
+
+def certificate_digests(run: Path, trial: str) -> dict[str, str]:
+    """SHA-256 of the certificates of a network's projects, the study's own first, by the project's path in the run."""
+    own = run / "hls_projects" / trial
+    others = sorted(path for path in run.glob(f"*_projects/{trial}") if path != own)
+    digests = {project.relative_to(run).as_posix(): certificate_digest(project) for project in (own, *others)}
+    return {path: digest for path, digest in digests.items() if digest is not None}
+
+
+def _paragraphs(run: Path, trial: str) -> Iterator[str]:
+    digests = certificate_digests(run, trial)
+    own = run / "hls_projects" / trial
+    if (own / CERTIFICATE).exists():
+        yield from _own_paragraphs(own)
+    for path, digest in digests.items():
+        if path != own.relative_to(run).as_posix():
+            yield f"SHA-256 of `{path}/{CERTIFICATE}`: `{digest}`"
+
+
+def _own_paragraphs(project: Path) -> Iterator[str]:
+    certificate = Certificate.load(project)
     try:
-        changed = edited_files(project, found["files"])
-        rows = _rows(found)
-    except (KeyError, TypeError, AttributeError) as error:
+        rows = _rows(certificate.content)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        path = project / CERTIFICATE
         raise OutputError(f"{path}: is no certificate: {error!r}. `fpgaml csim` on the run writes it again") from error
-    if changed:
-        more = f" and {len(changed) - SHOWN_FILES} more" if len(changed) > SHOWN_FILES else ""
-        names = ", ".join(f"`{name}`" for name in changed[:SHOWN_FILES])
-        told = f"**Certificate: no longer valid.** Changed or missing since it was written: {names}{more}."
+    differences = certificate.differences(project)
+    if differences:
+        more = f"; and {len(differences) - SHOWN_DIFFERENCES} more" if len(differences) > SHOWN_DIFFERENCES else ""
+        told = f"**Certificate: no longer valid.** {'; '.join(map(escape, differences[:SHOWN_DIFFERENCES]))}{more}."
     else:
-        told = f"**Certified**: when this report was written, every file was as `{CERTIFICATE}` lists it."
-    told += " `make check` in the project's folder checks files and words anew."
-    return f"{told}\n\n{table(['certificate', ''], rows)}"
+        told = f"**Certified**: when this report was written, every file was as `{CERTIFICATE}` lists it, and no other "
+        told += "was there."
+    yield f"{told} `make check` in the project's folder checks files and words anew."
+    yield f"SHA-256 of `{CERTIFICATE}`: `{certificate.sha256}`"
+    yield (
+        "Whoever gets the folder compares these 64 digits with those that `make check` prints, or runs "
+        f"`fpgaml verify FOLDER --sha256 DIGITS`. {_signature(project)}"
+    )
+    yield table(["certificate", ""], rows)
+
+
+def _signature(project: Path) -> str:
+    return f"It is signed: `{SIGNATURE}`." if (project / SIGNATURE).exists() else "It is not signed."
 
 
 def _rows(found: Mapping[str, Any]) -> list[list[str]]:

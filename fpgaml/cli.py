@@ -10,14 +10,18 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fpgaml import __version__
-from fpgaml.arguments import chosen_values, count, minutes, picture
-from fpgaml.errors import FpgamlError
+from fpgaml.arguments import chosen_values, count, minutes, picture, sha256
+from fpgaml.child_process import GROUP_SIGNALS
+from fpgaml.errors import FpgamlError, escaped, message_text
+from fpgaml.temporary_paths import FULL, own_temporary_files, unwritable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,26 +31,56 @@ if TYPE_CHECKING:
 DESCRIPTION = "From data to firmware that keeps the signal efficiency."
 EXIT_CODES = (
     "exit codes: 0 done, and every check held; 1 a check failed, such as a word of the C simulation that differs; 2 "
-    "the input is wrong; 70 a bug of fpgaml; 130 interrupted (Ctrl-C), 143 terminated. What was finished is kept, and "
-    "the same command goes on from there."
+    "the input is wrong; 70 a bug of fpgaml; 130 interrupted (Ctrl-C), 143 terminated, 129 its terminal closed. What "
+    "was finished is kept, and the same command goes on from there."
 )
 BUG = 70
 AGAIN_S = 0.5
+PATIENCE_S = 10.0
 
 _log = logging.getLogger(__name__)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with an argument as every error is told: not at length, and on lines of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message; exit code 2."""
+        super().error(message_text(message))
+
+
+class _Lines(logging.Formatter):
+    """Lines of the log, in which a user's own text may stand."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or with a traceback the lines, without anything that a terminal would act on."""
+        return escaped(super().format(record))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if not hasattr(options, "call"):
-        parser.print_help(sys.stderr)
-        return 2
-    _start_logging(options.verbose)
+    return _run_command(arguments, contextlib.nullcontext())
+
+
+def program() -> None:
+    """The command ``fpgaml``: what ``main`` does, in a process of its own that then ends."""
+    code = _run_command(None, own_temporary_files())
+    for number in GROUP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted, but Python would say where it was
+    sys.exit(code)
+
+
+def _run_command(arguments: Sequence[str] | None, around: AbstractContextManager[None]) -> int:
     with _signals() as received:
         try:
-            return int(options.call(options))
+            parser = _parser()
+            options = parser.parse_args(arguments)
+            if not hasattr(options, "call"):
+                parser.print_help(sys.stderr)
+                return 2
+            _start_logging(options.verbose)
+            with around:
+                return int(options.call(options))
         except (FpgamlError, OSError, MemoryError, KeyboardInterrupt) as error:
             return _explain(error, received)
         except Exception as error:  # noqa: BLE001  nothing is lost: it is told, or logged with its traceback
@@ -63,30 +97,39 @@ def _explain(error: BaseException, received: Sequence[int]) -> int:
         _log.debug("interrupted", exc_info=error)
         _complain("interrupted. What was finished is kept: the same command goes on from there")
         return 128 + (received[0] if received else signal.SIGINT)
+    if isinstance(error, OSError) and (error.errno in FULL or not error.strerror):  # whatever has met the full disk
+        error = unwritable(error.filename or "a file", error)
     _complain(str(error) or type(error).__name__)
     return error.exit_code if isinstance(error, FpgamlError) else FpgamlError.exit_code
 
 
 def _complain(message: str) -> None:
-    print(f"fpgaml: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal is closed, or the disk of the log is full
+        print(f"fpgaml: {message_text(message)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Turn Ctrl-C and a batch system's SIGTERM into KeyboardInterrupt; gives the list of those that came.
+    """Turn Ctrl-C, a batch system's SIGTERM and a closed terminal into KeyboardInterrupt; gives those that came.
 
     Some libraries swallow it (pyarrow does, while it imports pandas), so it is raised again every ``AGAIN_S`` seconds
-    until it arrives.
+    until it arrives. What it makes the program do in the end is not interrupted, but by a signal ``PATIENCE_S`` later.
     """
     received: list[int] = []
+    first: list[float] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        first.append(now)
         if number != signal.SIGALRM:
             received.append(number)
             signal.setitimer(signal.ITIMER_REAL, AGAIN_S, AGAIN_S)
-        raise KeyboardInterrupt
+        urgent = number != signal.SIGALRM and now > first[0] + PATIENCE_S
+        if urgent or not _is_interrupt(sys.exception()):
+            raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else set()  # by nohup
+    numbers = (GROUP_SIGNALS | {signal.SIGALRM}) - ignored
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield received
@@ -96,16 +139,23 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether what is being handled comes of an interrupt: the program is on its way to its end."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 def _start_logging(verbosity: int) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbosity > 1 else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbosity > 1 else logging.WARNING, handlers=[handler])
     if verbosity:
         logging.getLogger("fpgaml").setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
+    parser = _Parser(prog="fpgaml", description=DESCRIPTION, epilog=EXIT_CODES, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"fpgaml {__version__}")
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more; twice: everything")
     commands = parser.add_subparsers(metavar="COMMAND")
@@ -144,7 +194,13 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--scheduler", metavar="ADDRESS", help=text)
         return added
 
-    workers(choices(study_and_output(command("run", _run, "do the whole way: data, search, winners, csim, report"))))
+    def signing(added: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        text = "a key of OpenSSH that signs the certificate of the project, so that others can tell who made it"
+        added.add_argument("--sign", type=Path, metavar="KEY", help=text)
+        return added
+
+    running = command("run", _run, "do the whole way: data, search, winners, csim, report")
+    signing(workers(choices(study_and_output(running))))
     searching = workers(study_and_output(command("search", _search, "search the choices of a study, or go on with it")))
     searching.add_argument("--dry-run", action="store_true", help="print the schedule and stop")
     study(command("data", _data, "make or read the data set of a study, and say what is in it"))
@@ -152,9 +208,10 @@ def _parser() -> argparse.ArgumentParser:
         study_and_output(command("train", _train, "make or read the data and train the network and its float twin"))
     )
     trial(run(command("convert", _convert, "write the HLS project of a trained network")))
-    trial(run(command("csim", _csim, "simulate the HLS project over all test events and compare it with the model")))
+    text = "simulate the HLS project over all test events and compare it with the model"
+    trial(signing(run(command("csim", _csim, text))))
     synthesizing = run(command("synthesize", _synthesize, "run synthesis tools on the project and read their figures"))
-    trial(synthesizing)
+    trial(signing(synthesizing))
     text = "another backend than the study's, such as rtl, which needs no vendor's tool"
     synthesizing.add_argument("--backend", metavar="NAME", help=text)
     text = "all if not given; csynth, cosim, logic for vivado and vitis, verilog, simulation, yosys for rtl"
@@ -164,6 +221,12 @@ def _parser() -> argparse.ArgumentParser:
     text = "events to compare with the model first: test events, others of the data set, then drawn ones"
     synthesizing.add_argument("--events", type=count, metavar="N", help=text)
     trial(run(command("report", _report, "write summary.json, report.md and the figures")))
+    verifying = command("verify", _verify, "compare a handed-over folder with its certificate, running nothing of it")
+    verifying.add_argument("folder", type=Path, metavar="FOLDER", help="a project that was handed over")
+    text = "what certificate.json should have: 64 digits, from report.md or summary.json"
+    verifying.add_argument("--sha256", type=sha256, metavar="DIGITS", help=text)
+    text = "whose keys may have signed it: a file with a name and a public key in each line, as OpenSSH has them"
+    verifying.add_argument("--signers", type=Path, metavar="FILE", help=text)
     log = command("log", _log_book, "print a search as a logbook, the best trials first")
     run(log)
     log.add_argument("--format", choices=("markdown", "myst"), default="markdown")
@@ -193,6 +256,7 @@ def _run(options: argparse.Namespace) -> int:
             command=_command(options),
             workers=options.workers,
             scheduler=options.scheduler,
+            sign=options.sign,
             progress=progress,
         )
     return _show(options, report.summary, report.markdown)
@@ -230,6 +294,7 @@ def _log_book(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import describe_dataset
+    from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, repeats_text
     from fpgaml.study import Study
 
     study = Study.load(options.study)
@@ -242,6 +307,10 @@ def _data(options: argparse.Namespace) -> int:
     ]
     if described["rate_khz"]:
         lines.append(f"rate of all background: {described['rate_khz']:.6g} kHz")
+    for split, n in described["metadata"].get(GROUPS, {}).items():
+        lines.append(f"{split}: {n['signal']} groups with signal, {n['background']} with background")
+    if REPEATS in described["metadata"]:
+        lines.append(repeats_text(described["metadata"][REPEATS]) or NO_REPEATS)
     return _show(options, described, "\n".join(lines))
 
 
@@ -267,7 +336,7 @@ def _csim(options: argparse.Namespace) -> int:
     from fpgaml.pipeline import check_agreement, csim_stage
 
     with _progress() as progress:
-        found = csim_stage(options.output, trial=options.trial, progress=progress)
+        found = csim_stage(options.output, trial=options.trial, sign=options.sign, progress=progress)
     _show(options, found, f"{found['mismatches']} of {found['words']} words differ over {found['events']} events")
     check_agreement(found, options.output)
     return 0
@@ -284,6 +353,7 @@ def _synthesize(options: argparse.Namespace) -> int:
             steps=options.steps,
             timeout_s=None if options.timeout is None else 60 * options.timeout,
             events=options.events,
+            sign=options.sign,
             progress=progress,
         )
     _show(options, found.to_json(), str(found))
@@ -297,6 +367,15 @@ def _report(options: argparse.Namespace) -> int:
     with _progress() as progress:
         report = report_stage(options.output, trial=options.trial, progress=progress)
     return _show(options, report.summary, report.markdown)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from fpgaml.handover.verification import verify
+
+    found = verify(options.folder, sha256=options.sha256, signers=options.signers)
+    _show(options, found.to_json(), str(found))
+    found.check()
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -347,6 +426,8 @@ def _print(text: str) -> None:
         BrokenPipeError
     ):  # the reader of stdout has left, as `head` does; nothing may be flushed there at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        raise unwritable("standard output", error) from error
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -380,4 +461,4 @@ def _progress() -> Iterator[Progress]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -17,13 +17,14 @@ import numpy as np
 
 from fpgaml.comparison import Comparison, compare
 from fpgaml.displays import html_table
+from fpgaml.drawing import literal
 from fpgaml.errors import DataError, OutputError, did_you_mean
 from fpgaml.events import Events, Scores
 from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run, load_run
 from fpgaml.search_section import choices_text
 from fpgaml.seed_trainings import read_scores
-from fpgaml.tables import compatible_text, estimate_text, plain, table, target_text
+from fpgaml.tables import compatible_text, escape, estimate_text, plain, table, target_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,10 +137,11 @@ class RunComparison:
             level_apart=100 * self.comparison.level_apart,
             verdicts=verdicts if self.seeds else "",
         )
-        verdicts = "\n".join(f"- **{text}.**" for text in self.verdicts)
-        *names, last = (run.name for run in self.runs)
+        verdicts = "\n".join(f"- **{escape(text, 1_000)}.**" for text in self.verdicts)
+        *names, last = (escape(run.name) for run in self.runs)
         title = f"# {', '.join(names)} and {last} at {target_text(self.target)}"
-        return "\n\n".join([title, verdicts, table(headers, rows), textwrap.fill(method, 120)]) + "\n"
+        cells = [[escape(cell) for cell in row] for row in rows]
+        return "\n\n".join([title, verdicts, table(headers, cells), textwrap.fill(method, 120)]) + "\n"
 
     def figure(self) -> Axes:
         """The differences of all pairs, with their intervals."""
@@ -147,7 +149,7 @@ class RunComparison:
 
         return figures.differences(
             {
-                f"{first}\n− {second}": found.signal_efficiency
+                f"{literal(first)}\n− {literal(second)}": found.signal_efficiency
                 for (first, second), found in self.comparison.differences.items()
             },
             label=rf"Difference in signal efficiency $\varepsilon_s$ at {_math_text(self.target)}",

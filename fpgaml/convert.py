@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import pydantic
 
 from fpgaml.architecture import Architecture
 from fpgaml.backends import get_backend
-from fpgaml.errors import OutputError, StudyError
+from fpgaml.errors import FpgamlError, OutputError, StudyError
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
+from fpgaml.project_files import file_hashes, project_files
 from fpgaml.storage import atomic_path, read_json, write_json
 from fpgaml.train import TrainedModel
 
@@ -110,10 +110,13 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
     check_limits(architecture, hardware)
     backend = get_backend(hardware.backend)
     with atomic_path(directory) as fresh:
-        effective = backend.write(
-            fresh, name=name, architecture=architecture, weights=trained.quantized_weights, hardware=hardware
-        )
-        files = _hashes(fresh)
+        try:
+            effective = backend.write(
+                fresh, name=name, architecture=architecture, weights=trained.quantized_weights, hardware=hardware
+            )
+        except FpgamlError as error:
+            raise type(error)(f"{directory}: {error}") from error
+        files = file_hashes(fresh, project_files(fresh))
         write_json(
             fresh / MANIFEST,
             {
@@ -126,12 +129,3 @@ def convert(trained: TrainedModel, hardware: Hardware, directory: Path, *, name:
             },
         )
     return HLSProject(directory, name, architecture, hardware, effective, files)
-
-
-def _hashes(project: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder."""
-    return {
-        path.relative_to(project).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(project.rglob("*"))
-        if path.is_file()
-    }

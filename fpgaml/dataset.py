@@ -35,7 +35,8 @@ class Dataset:
     training_weights : float64, shape (n_events,), optional
         Weights in the loss; the task decides them. None: every event counts once.
     groups : int64, shape (n_events,), optional
-        Events that share a generated event have the same number: they are not independent, and intervals respect that.
+        Events that belong together, as those do that share a generated event, have the same number: they are not
+        independent, and intervals respect that.
     quantities : mapping of name to float64, shape (n_events,)
         What is known of an event beside its inputs, such as ``ht_gev`` for a turn-on curve.
     names : tuple of str

@@ -7,11 +7,12 @@ because nothing here is approved by one.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fpgaml.errors import DataError
+from fpgaml.errors import DataError, printable
 from fpgaml.storage import atomic_path
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def style() -> Iterator[None]:
     """``settings`` while the block lasts."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
         mpl.rcParams.update(settings())
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in letters that the font does not have
         yield
 
 
@@ -59,6 +61,15 @@ def drawing(axes: Axes | None, *, size: tuple[float, float] | None = None) -> It
         yield figure.subplots() if axes is None else axes
         if axes is None:
             figure.draw_without_rendering()  # ticks and fonts are settled only now, and must be so in style
+
+
+def literal(text: str) -> str:
+    r"""Text from outside for a figure, where ``$`` would begin a formula.
+
+    >>> print(literal("a$b"))
+    a\$b
+    """
+    return printable(text, 60).replace("$", r"\$")
 
 
 def save(axes: Axes, path_stem: Path) -> tuple[Path, Path]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.errors import OutputError
-from fpgaml.storage import atomic_path
+from fpgaml.storage import atomic_path, read_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -59,19 +60,15 @@ class Events:
         OutputError
             The file is not there, or is not what ``save`` writes.
         """
-        try:
-            with np.load(path) as archive:
-                columns = {name: archive[name] for name in archive.files}
-        except FileNotFoundError as error:
+        if not path.exists():
             raise OutputError(
                 f"{path}: not found. `fpgaml train` writes it (and `fpgaml run`, which does every stage)."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{path}: cannot be read as npz: {error}") from error
+            )
+        columns = read_arrays(path)
         if missing := {"y", "split"} - set(columns):
             raise OutputError(f"{path}: has no column {min(missing)!r}; found {', '.join(sorted(columns))}")
         quantities = {
-            name.removeprefix("quantities."): column
+            unquote(name.removeprefix("quantities.")): column
             for name, column in columns.items()
             if name.startswith("quantities.")
         }
@@ -80,7 +77,7 @@ class Events:
     def save(self, path: Path) -> None:
         """Write ``events.npz``, whole or not at all."""
         columns = {name: getattr(self, name) for name in _COLUMNS if getattr(self, name) is not None}
-        columns |= {f"quantities.{name}": column for name, column in self.quantities.items()}
+        columns |= {f"quantities.{quote(name, safe='')}": column for name, column in self.quantities.items()}
         with atomic_path(path) as fresh, fresh.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **columns)
 

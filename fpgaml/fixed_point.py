@@ -7,6 +7,7 @@ QKeras counts the sign in ``bits`` but not in ``integer``; ``ap_fixed`` counts i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +22,9 @@ SATURATION = ("WRAP", "SAT", "SAT_SYM")
 MAX_WIDTH = 53
 """Bits of a float64's significand: wider words have no exact reference."""
 
+MAX_EXPONENT = 126
+"""Steps and ranges lie between 2^-126, float32's smallest normal number, and 2^126: networks are trained in float32."""
+
 
 @dataclass(frozen=True)
 class FixedPoint:
@@ -31,7 +35,8 @@ class FixedPoint:
     width : int
         Bits of a word, the sign included; 1 to 53.
     integer : int
-        Bits left of the binary point, the sign included; may be negative or larger than ``width``.
+        Bits left of the binary point, the sign included; may be negative or larger than ``width``, as long as step and
+        range keep ``MAX_EXPONENT``.
     signed : bool
         Two's complement if true.
     rounding : {"TRN", "RND", "RND_CONV"}
@@ -43,7 +48,8 @@ class FixedPoint:
     Raises
     ------
     ExactnessError
-        A width that no word can have or that float64 cannot hold, or an unknown mode.
+        A width that no word can have or that float64 cannot hold, a step or range that float32 cannot hold, or an
+        unknown mode.
     """
 
     width: int
@@ -60,12 +66,20 @@ class FixedPoint:
                 f"fixed-point width {self.width} is not possible: a {kind} format has {smallest} to {MAX_WIDTH} bits"
                 + (" (one signed bit means ±1 in QKeras, which no fixed-point type is)" if self.width == 1 else "")
             )
+        if self.fraction > MAX_EXPONENT or self.integer - self.signed > MAX_EXPONENT:
+            lowest = self.width - self.signed - MAX_EXPONENT
+            raise ExactnessError(
+                f"{self.width} bits of which {self.integer - self.signed} are integer bits without the sign are not "
+                f"possible: float32, in which networks are trained, cannot hold such numbers. With {self.width} bits, "
+                f"{lowest} to {MAX_EXPONENT} can be"
+            )
         if self.rounding not in ROUNDING:
             raise ExactnessError(f"unknown rounding {self.rounding!r}; {did_you_mean(self.rounding, ROUNDING)}")
         if self.saturation not in SATURATION:
             raise ExactnessError(f"unknown saturation {self.saturation!r}; {did_you_mean(self.saturation, SATURATION)}")
 
     @classmethod
+    @lru_cache(1024)  # a study is checked before work starts, and makes few formats many times
     def from_qkeras(
         cls, bits: int, integer: int, *, signed: bool = True, symmetric: bool = False, rounding: str = "RND_CONV"
     ) -> FixedPoint:

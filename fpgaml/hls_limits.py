@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from fpgaml.architecture import Architecture, Step
 from fpgaml.errors import StudyError
 from fpgaml.hardware import Hardware
-from fpgaml.layers import ArithmeticLayer, Shape, valid_reuse_factors
+from fpgaml.layers import ArithmeticLayer, Shape
 from fpgaml.rtl_limits import check_options, check_size
 
 SIDE_BY_SIDE = 4096
@@ -146,9 +146,8 @@ def _products(step: Step, layer: ArithmeticLayer, hardware: Hardware) -> Iterato
     found = math.ceil(n_in * n_out / reuse) * factor
     if found <= SIDE_BY_SIDE:
         return
-    enough = [
-        valid for valid in valid_reuse_factors(n_in, n_out) if math.ceil(n_in * n_out / valid) * factor <= SIDE_BY_SIDE
-    ]
+    possible = layer.reuse_factors(step.input_shape, hardware)
+    enough = [valid for valid in possible if math.ceil(n_in * n_out / valid) * factor <= SIDE_BY_SIDE]
     cures = []
     if factor > 1:
         cures.append("a smaller parallelization_factor")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fpgaml.layer_profile import LayerCost, LayerProfile
-from fpgaml.tables import table
+from fpgaml.tables import code, escape, table
 from fpgaml.word_use import WordUse
 
 MEANING = """\
@@ -38,8 +38,8 @@ def _uses(uses: Sequence[WordUse]) -> str:
     ]  # fmt: skip
     rows = [
         [
-            use.name,
-            f"`{use.fixed.ap_type}`",
+            escape(use.name),
+            code(use.fixed.ap_type),
             f"{use.fixed.minimum:.5g} to {use.fixed.maximum:.5g}",
             f"{use.largest:.5g}",
             f"{use.typical[0]:.3g} to {use.typical[1]:.3g}",
@@ -57,7 +57,7 @@ def _costs(costs: Sequence[LayerCost]) -> str:
     total = sum(found.ebops for found in costs) or 1
     rows = [
         [
-            found.layer,
+            escape(found.layer),
             f"{found.parameters:,}",
             f"{found.multiply_accumulates:,}",
             f"{found.ebops:,}",

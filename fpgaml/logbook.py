@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fpgaml.ranking import feasible, order
 from fpgaml.search_options import SearchOptions
-from fpgaml.tables import aim_text, cost_text, score_text
+from fpgaml.tables import aim_text, cost_text, escape, score_text, table
 
 Format = Literal["markdown", "myst"]
 Event = Mapping[str, Any]
@@ -105,11 +105,13 @@ def logbook(
     picked = ["number"] if trials else []
     choices = _values_tried(events)
     label = f"-{events[0]['trial']}" if events else ""  # a label may stand once in a book of logbooks
-    sections = [f"# {title}", _account(events, finished, failed)]
+    sections = [f"# {escape(title)}", _account(events, finished, failed)]
     if trials:
         sections.append(f"The study lists {_counted(len(trials), 'trial')}, picked by hand.")
     if options.feasible_first:
-        sections.append(f"The search {aim_text(options.objective, options.limits)}. {RANKED}")
+        sections.append(
+            f"The search {aim_text(options.objective, [escape(limit) for limit in options.limits])}. {RANKED}"
+        )
     if choices:
         rows = [[name, ", ".join(values)] for name, values in choices.items()]
         sections += ["## Values tried", _table(format, "Values tried", f"values{label}", ["choice", "values"], rows)]
@@ -268,10 +270,9 @@ def _plain(value: Any) -> str:
 
 
 def _table(style: Format, caption: str, label: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [[" ".join(cell.split()) for cell in line] for line in (headers, *rows)]
+    lines = [[escape(" ".join(cell.split()), 1_000) for cell in line] for line in (headers, *rows)]
     if style == "myst":
         entries = ["* - " + "\n  - ".join(line) for line in lines]
         opening = f"```{{list-table}} {caption}\n:header-rows: 1\n:name: {label}\n"
         return "\n".join([opening, *entries, "```"])
-    lines.insert(1, ["---"] * len(headers))
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return table(lines[0], lines[1:])

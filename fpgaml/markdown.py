@@ -12,10 +12,22 @@ from fpgaml.evaluation import Difference, Evaluation
 from fpgaml.layer_profile import LayerProfile
 from fpgaml.layer_section import layer_section
 from fpgaml.passing import FEW, Passing
+from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, few_groups_text, repeats_text
 from fpgaml.runs import Run
 from fpgaml.search_section import choices_text, search_sections
 from fpgaml.synthesis_section import synthesis_section
-from fpgaml.tables import compatible_text, estimate_text, plain, quantity_text, table, target_text, words
+from fpgaml.tables import (
+    code,
+    code_block,
+    compatible_text,
+    escape,
+    estimate_text,
+    plain,
+    quantity_text,
+    table,
+    target_text,
+    words,
+)
 from fpgaml.verdicts import LEVEL_APART
 
 NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
@@ -47,7 +59,8 @@ All intervals are central at {level:.2f} %, one standard deviation; all verdicts
 - **Verdicts**: a difference is there where its interval leaves out zero at {level_apart:.0f} %, corrected for the
   number of verdicts by Holm's method; else the two are statistically compatible, and beside that stands the smallest
   difference that would have been seen in 80 % of such samples. One training each allows no verdict.
-- Events of one group (they share a generated event) count as dependent in every interval.
+- Events of one group (they share a generated event, or what the study's `group` says) count as dependent in every
+  interval.
 - Only the intervals under Winners hold the spread between trainings. None holds anything systematic, such as how well a
   simulation describes the detector, cross sections or pile-up."""
 
@@ -85,7 +98,7 @@ class ReportText:
 
     def markdown(self, pictures: Mapping[str, Sequence[str]]) -> str:
         """The whole report as one text, with the pictures of each section, as Markdown, at its head."""
-        parts = [f"# {self.title}: report", self.headline, *(f"> **Note:** {note}" for note in self.notes)]
+        parts = [f"# {escape(self.title)}: report", self.headline, *(f"> **Note:** {note}" for note in self.notes)]
         for heading, text in self.sections.items():
             parts += [f"## {heading}", *pictures.get(heading, ()), text]
         return "\n\n".join(filter(None, parts)) + "\n"
@@ -151,9 +164,8 @@ def agreement_text(agreement: Mapping[str, Any] | None) -> str:
     text = f"FIRMWARE AND QKERAS MODEL DISAGREE: {mismatches:,} of {words:,} words differ over {events:,} events."
     first = agreement.get("first_difference")
     if first:
-        text += (
-            f" The first layer that differs is `{first['layer']}`, in event {first['event']}, by {first['lsb']:g} LSB."
-        )
+        layer, event = code(first["layer"]), first["event"]
+        text += f" The first layer that differs is {layer}, in event {event}, by {first['lsb']:g} LSB."
     return text + " Do not use this project: the efficiencies of the model are not those of the firmware."
 
 
@@ -171,7 +183,7 @@ def _headline(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
 def _notes(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list[str]:
     found = []
     if run.winners is not None and run.trial != run.winners["winner"]["trial"]:
-        found.append(f"This report is of trial `{run.trial}`, as the search trained it, not of the winner.")
+        found.append(f"This report is of trial {code(run.trial)}, as the search trained it, not of the winner.")
     if "float" not in evaluation.models:
         found.append("No float twin was trained: what quantization cost is not known.")
     csim = summary["csim"]
@@ -295,7 +307,7 @@ def _no_turn_on(run: Run) -> str:
             "No curves: the data hold no quantity, such as HT, that signal efficiency could be drawn against. A task "
             "gives it as `quantities`."
         )
-    names = ", ".join(map(quantity_text, run.events.quantities))
+    names = ", ".join(escape(quantity_text(name)) for name in run.events.quantities)
     return f"No curves: too few test signal events have a value of {names}, or all have the same."
 
 
@@ -305,17 +317,21 @@ def _network(run: Run) -> str:
         layers.insert(0, {"kind": "input", **run.architecture["input"]})
     rows = []
     for number, layer in enumerate(layers):
-        bits = [f"{words(key)} {plain(value)}" for key, value in layer.items() if "bits" in key and value is not None]
+        bits = [
+            f"{words(key)} {escape(plain(value))}"
+            for key, value in layer.items()
+            if "bits" in key and value is not None
+        ]
         rest = [
-            f"{words(key)} {plain(value)}"
+            f"{words(key)} {escape(plain(value))}"
             for key, value in layer.items()
             if key != "kind" and "bits" not in key and value is not None
         ]
-        rows.append([str(number), f"{layer.get('kind')}", ", ".join(rest), ", ".join(bits)])
+        rows.append([str(number), escape(layer.get("kind")), ", ".join(rest), ", ".join(bits)])
     cost = [[words(key), plain(value)] for key, value in run.trained.get("cost", {}).items()]
-    choices = choices_text(run.architecture.get("choices", {}))
+    choices = escape(choices_text(run.architecture.get("choices", {})))
     parts = [
-        f"Trial `{run.trial}`" + (f", choices: {choices}." if choices else "; the study leaves no choices."),
+        f"Trial {code(run.trial)}" + (f", choices: {choices}." if choices else "; the study leaves no choices."),
         table(["", "layer", "settings", "number formats"], rows),
         "Number formats are QKeras' (bits, integer): the sign counts in bits, not in integer.",
     ]
@@ -330,13 +346,22 @@ def _data(run: Run) -> str:
     rows = [[split, *(f"{counts[split].get(kind, 0):,}" for kind in ("signal", "background"))] for split in counts]
     rate = run.dataset.get("rate_khz")
     facts = [
-        f"Task `{run.dataset.get('task')}`; inputs of shape {plain(run.dataset.get('input_shape'))}; "
+        f"Task {code(run.dataset.get('task'))}; inputs of shape {plain(run.dataset.get('input_shape'))}; "
         + (f"all background together comes at {rate:,g} kHz." if rate else "there is no rate.")
     ]
     parts = [*facts, table(["split", "signal", "background"], rows)]
-    metadata = run.dataset.get("metadata", {})
+    metadata = dict(run.dataset.get("metadata", {}))
+    repeats, groups = metadata.pop(REPEATS, None), metadata.pop(GROUPS, None)
     if metadata:
-        parts.append(table(["how it came to be", ""], [[words(key), plain(value)] for key, value in metadata.items()]))
+        came = [[words(key), escape(plain(value))] for key, value in metadata.items()]
+        parts.append(table(["how it came to be", ""], came))
+    if groups is not None:
+        cells = [[part, f"{found['signal']:,}", f"{found['background']:,}"] for part, found in groups.items()]
+        parts.append(table(["groups", "with signal", "with background"], cells))
+        if told := few_groups_text(groups):
+            parts.append(f"**Note:** {told}.")
+    if repeats is not None:
+        parts.append(repeats_text(repeats) or NO_REPEATS)
     parts.append(f"SHA-256 of the data set: `{run.dataset.get('sha256')}`")
     return "\n\n".join(parts)
 
@@ -367,7 +392,7 @@ def _training(run: Run) -> str:
 
 def _simulation(run: Run) -> str:
     project = (
-        f"HLS project: `{run.hls_project.relative_to(run.directory).as_posix()}`."
+        f"HLS project: {code(run.hls_project.relative_to(run.directory).as_posix())}."
         if run.hls_project is not None
         else "No HLS project yet: `fpgaml convert` writes it."
     )
@@ -375,7 +400,7 @@ def _simulation(run: Run) -> str:
         return f"{agreement_text(None)} {project}"
     keys = ("events", "words", "mismatches", "events_per_s", "wall_s", "build_s", "processes")
     rows = [[words(key), plain(run.agreement[key])] for key in keys if key in run.agreement]
-    certified = "" if run.hls_project is None else certificate_section(run.hls_project)
+    certified = certificate_section(run.directory, run.trial)
     parts = [f"{agreement_text(run.agreement)} {project}", table(["", ""], rows), certified]
     return "\n\n".join(filter(None, parts))
 
@@ -383,8 +408,8 @@ def _simulation(run: Run) -> str:
 def _environment(run: Run) -> str:
     found = run.environment
     packages = ", ".join(f"{name} {version}" for name, version in found.get("packages", {}).items())
-    machine = ", ".join(f"{words(key)} {plain(value)}" for key, value in found.get("machine", {}).items())
+    machine = ", ".join(f"{words(key)} {escape(plain(value))}" for key, value in found.get("machine", {}).items())
     return (
         f"fpgaml {found.get('fpgaml')}, Python {found.get('python')}; {packages}.\n\nMachine: {machine}.\n\n"
-        f"Seed {found.get('seed')}. Reproduce with\n\n```\n{found.get('command')}\n```"
+        f"Seed {found.get('seed')}. Reproduce with\n\n{code_block(str(found.get('command')))}"
     )

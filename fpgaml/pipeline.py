@@ -10,6 +10,7 @@ from fpgaml.backends import get_backend
 from fpgaml.convert import HLSProject
 from fpgaml.errors import AgreementError, OutputError, StudyError
 from fpgaml.estimates import check_predicted
+from fpgaml.handover.signature import check_key
 from fpgaml.journal import JOURNAL, Journal
 from fpgaml.logbook import Format, logbook
 from fpgaml.report import Report, write_report
@@ -68,6 +69,7 @@ def run(
     command: str = "",
     workers: int | None = None,
     scheduler: str | None = None,
+    sign: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Data, search and winners if there is something to choose, training, conversion, C simulation and report.
@@ -86,6 +88,8 @@ def run(
         Processes that train side by side in a search; what the machine allows if not given.
     scheduler : str, optional
         The address of a Dask scheduler whose workers train instead.
+    sign : Path, optional
+        A key of OpenSSH that signs the certificate of the project; whether it can is tried before anything else.
     progress : rich.progress.Progress, optional
         Where to show how far the work is.
 
@@ -96,6 +100,8 @@ def run(
     """
     first = first_point(study)
     get_backend(first.hardware.backend).simulation_version()  # no compiler: say so now, not after hours of training
+    if sign is not None:
+        check_key(sign)
     if searches(study, values):
         check_predicted(study)
     with working_in(output, make=True):
@@ -109,7 +115,9 @@ def run(
         found = simulate_network(network, data, progress)
         refused = None
         try:
-            hand_over_network(study, network, data, progress)  # before the report, which tells of the certificate
+            hand_over_network(
+                study, network, data, progress, key=sign
+            )  # before the report, which tells of the certificate
         except AgreementError as error:
             refused = error
         with shown(progress, "report"):
@@ -228,10 +236,12 @@ def convert_stage(output: Path, *, trial: str | None = None, progress: Progress 
         return convert_network(study, network, progress)
 
 
-def csim_stage(output: Path, *, trial: str | None = None, progress: Progress | None = None) -> Mapping[str, Any]:
+def csim_stage(
+    output: Path, *, trial: str | None = None, sign: Path | None = None, progress: Progress | None = None
+) -> Mapping[str, Any]:
     """Simulate the HLS project over all test events and compare it with the model, word for word.
 
-    Returns what ``csim/<trial>.json`` holds; parameters are those of ``convert_stage``.
+    Returns what ``csim/<trial>.json`` holds; ``sign`` is that of ``run``, the others are those of ``convert_stage``.
 
     Raises
     ------
@@ -240,10 +250,12 @@ def csim_stage(output: Path, *, trial: str | None = None, progress: Progress | N
     """
     study, network = opened(output, trial)
     get_backend(network.point.hardware.backend).simulation_version()
+    if sign is not None:
+        check_key(sign)
     with working_in(output):
         data = RunData(study, output, progress)
         found = simulate_network(network, data, progress)
-        hand_over_network(study, network, data, progress)
+        hand_over_network(study, network, data, progress, key=sign)
         return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fpgaml import figures
+from fpgaml.certificate_section import certificate_digests
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError
 from fpgaml.evaluation import Evaluation, evaluate
@@ -21,6 +22,7 @@ from fpgaml.markdown import report_text
 from fpgaml.report_figures import report_figures
 from fpgaml.runs import Run, load_run
 from fpgaml.storage import read_json, write_json, write_text
+from fpgaml.tables import escape
 from fpgaml.train import TrainedModel
 from fpgaml.turn_on import turn_on_curves
 
@@ -161,6 +163,7 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
         "evaluation": evaluation.to_json(),
         "csim": None if run.agreement is None else {**run.agreement, "scores_differing": _scores_differing(run)},
         "hls_project": None if run.hls_project is None else run.hls_project.relative_to(run.directory).as_posix(),
+        "certificates": certificate_digests(run.directory, run.trial),
     }
 
 
@@ -180,7 +183,7 @@ def _look_into(
     try:
         trained = TrainedModel.load(folder)
     except FpgamlError as error:
-        return None, None, f"The weights of this network cannot be read: {error}"
+        return None, None, f"The weights of this network cannot be read: {escape(error, 500)}"
     try:
         if kept.exists():
             return trained, LayerProfile.from_json(read_json(kept)), ""
@@ -190,6 +193,6 @@ def _look_into(
         load_tensorflow()
         found = profile_layers(trained, inputs())
     except FpgamlError as error:
-        return trained, profile_layers(trained), f"Only weights are shown, because of this: {error}"
+        return trained, profile_layers(trained), f"Only weights are shown, because of this: {escape(error, 500)}"
     write_json(kept, found.to_json())
     return trained, found, ""

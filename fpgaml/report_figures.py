@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fpgaml import figures
 from fpgaml.comparison import SeedMean
+from fpgaml.drawing import literal
 from fpgaml.evaluation import Evaluation
 from fpgaml.layer_profile import LayerProfile, kernels
 from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run
-from fpgaml.tables import cost_text, quantity_text, target_text
+from fpgaml.storage import file_name
+from fpgaml.tables import cost_text, escape, quantity_text, target_text
 from fpgaml.train import TrainedModel
 from fpgaml.turn_on import turn_on_curves
 
@@ -44,7 +46,8 @@ class ReportFigure:
     @property
     def markdown(self) -> str:
         """The picture with its caption, for a report beside the folder ``figures``."""
-        return f"![{self.caption}]({Path('figures', self.name).as_posix()}.png)\n\n*{self.caption}*"
+        caption = escape(self.caption, 1_000)
+        return f"![{caption}]({Path('figures', self.name).as_posix()}.png)\n\n*{caption}*"
 
 
 def report_figures(
@@ -128,9 +131,9 @@ def _turn_on(run: Run, evaluation: Evaluation) -> _Drawn:
     for name, curves in turn_on_curves(run, evaluation).items():
         yield (
             "Turn-on curves",
-            f"turn_on_{name}",
+            f"turn_on_{file_name(name)}",
             f"Share of test signal that passes at {asked}, against {quantity_text(name)}.",
-            figures.turn_on_curve(curves, quantity=quantity_text(name), level=evaluation.level),
+            figures.turn_on_curve(curves, quantity=literal(quantity_text(name)), level=evaluation.level),
         )
 
 

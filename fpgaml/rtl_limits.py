@@ -17,6 +17,8 @@ WEIGHT_BITS = 24
 """da4ml's search for adders holds weights as float32."""
 FRACTION_BITS = 31
 """da4ml adds constants with at most 32 fractional bits; rounding adds half a step."""
+VALUE_EXPONENT = 60
+"""da4ml's interpreter counts in integers of 64 bits."""
 FAMILIES = {
     r"xc(vu|ku|zu|au)\d+(p|eg|ev|cg|dr)": "xcup",  # UltraScale+
     r"xc(u\d|k\d)": "xcup",  # Alveo and Kria, which hold UltraScale+ dies
@@ -53,18 +55,15 @@ def check_options(hardware: Hardware) -> None:
     Raises
     ------
     StudyError
-        With each of them and the value that would do.
+        With each of them.
     """
     default = Hardware()
-    wrong = [
-        f"{key} {getattr(hardware, key)!r} (allowed: {getattr(default, key)!r})"
-        for key in Hardware.model_fields
-        if key not in ("backend", "part", "clock_period_ns") and getattr(hardware, key) != getattr(default, key)
-    ]
+    others = [key for key in Hardware.model_fields if key not in ("backend", "part", "clock_period_ns")]
+    wrong = [key for key in others if getattr(hardware, key) != getattr(default, key)]
     if wrong:
         raise StudyError(
-            "hardware: the backend rtl unrolls everything, and has none of hls4ml's options to share hardware: "
-            + ", ".join(wrong)
+            "hardware: the backend rtl unrolls everything, and has none of hls4ml's options to share hardware. Leave "
+            f"out {', '.join(wrong)}"
         )
     family_of(hardware.part)
 
@@ -86,6 +85,12 @@ def check_size(architecture: Architecture) -> None:
             )
     products, luts, where = 0, 0.0, ("", 0)
     for step in architecture.steps:
+        largest = step.output_values.largest
+        if largest > 2.0**VALUE_EXPONENT:
+            raise ExactnessError(
+                f"{step.name}: its values reach {largest:.3g}, and the backend rtl holds up to 2^{VALUE_EXPONENT}. Use "
+                "fewer integer bits in it or before it"
+            )
         if isinstance(step.layer, ArithmeticLayer):
             width = step.layer.weight_format.width
             if width > WEIGHT_BITS:

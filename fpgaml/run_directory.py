@@ -6,23 +6,20 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fpgaml.errors import OutputError
+from fpgaml.errors import FpgamlError, OutputError
+from fpgaml.storage import cache_directory
+from fpgaml.temporary_paths import remove_abandoned, unwritable
 
 _log = logging.getLogger(__name__)
-
-LEFTOVER = re.compile(r"\.(.+)\.[a-z0-9_]{8}")
-"""Names of the directories that ``storage.atomic_path`` writes to; they stay behind where a process was killed."""
 
 
 @contextlib.contextmanager
 def working_in(output: Path, *, make: bool = False) -> Iterator[None]:
-    """Be the only process that writes to ``output``, after removing what a killed one has left there.
+    """Be the only process that writes to ``output``, after removing what killed ones have left there and in the cache.
 
     Parameters
     ----------
@@ -34,15 +31,17 @@ def working_in(output: Path, *, make: bool = False) -> Iterator[None]:
     Raises
     ------
     OutputError
-        Nothing can be written there, or another process is at work.
+        Nothing can be written there, another process is at work, or the directory is removed in the meantime.
     """
     made = make and not output.exists()
     try:
         directory = _opened(output, make=make)
         try:
             _lock(directory, output)
-            _remove_leftovers(output)
-            yield
+            for place in (output, cache_directory()):
+                remove_abandoned(place)
+            with _standing(directory, output):
+                yield
         finally:
             os.close(directory)
     finally:
@@ -60,8 +59,7 @@ def _opened(output: Path, *, make: bool) -> int:
             probe.write(bytes(4096))
         return os.open(output, os.O_RDONLY)
     except OSError as error:
-        reason = f"{output}: cannot be written: {error.strerror}"
-        raise OutputError(f"{reason}. Choose another place or free this one") from error
+        raise unwritable(output, error) from error
 
 
 def _lock(directory: int, output: Path) -> None:
@@ -74,12 +72,22 @@ def _lock(directory: int, output: Path) -> None:
         _log.warning("%s: cannot be locked (%s): let no two processes work in it", output, error.strerror)
 
 
-def _remove_leftovers(output: Path) -> None:
-    """Remove what a killed process was writing."""
-    for pattern in (".*", "*/.*", "trials/*/.*", "winners/*/.*", "reports/*/.*", "reports/*/figures/.*"):
-        for path in list(output.glob(pattern)):
-            found = LEFTOVER.fullmatch(path.name)
-            # The name alone could be that of something else, such as a ``.venv.disabled``.
-            if found and path.is_dir() and {inside.name for inside in path.iterdir()} <= {found[1], "replaced"}:
-                _log.info("removing %s, which a killed process has left", path)
-                shutil.rmtree(path, ignore_errors=True)
+@contextlib.contextmanager
+def _standing(directory: int, output: Path) -> Iterator[None]:
+    """Say so where ``output`` is no longer the open directory in the end, or where that has made something fail."""
+    try:
+        yield
+    except (FpgamlError, OSError) as error:
+        _check_standing(directory, output, error)
+        raise
+    _check_standing(directory, output, None)
+
+
+def _check_standing(directory: int, output: Path, cause: Exception | None) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(output.stat(), os.fstat(directory)):
+            return
+    raise OutputError(
+        f"{output}: was removed or replaced while fpgaml was at work in it. Remove what is left of it, and run the "
+        "same command again"
+    ) from cause

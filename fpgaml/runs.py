@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from fpgaml.errors import OutputError, did_you_mean
+from fpgaml.errors import OutputError, StudyError, did_you_mean
 from fpgaml.events import Events, Floats, Scores
 from fpgaml.metrics import Target
-from fpgaml.storage import read_json
+from fpgaml.storage import read_arrays, read_json
+from fpgaml.yaml_source import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,9 +157,9 @@ def _read(path: Path, command: str) -> Mapping[str, Any]:
 
 def _study(path: Path) -> Mapping[str, Any]:
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OutputError(f"{path}: cannot be read as YAML: {error}") from error
+        value = read_yaml(path).value
+    except StudyError as error:
+        raise OutputError(str(error)) from error
     if not isinstance(value, dict):
         raise OutputError(f"{path}: must hold a mapping, found {type(value).__name__}")
     return value
@@ -189,11 +189,7 @@ def _trial(directory: Path, wanted: str | None) -> str:
 
 
 def _arrays(path: Path) -> dict[str, Floats]:
-    try:
-        with np.load(path) as archive:
-            return {name: np.asarray(archive[name], np.float64) for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: cannot be read as npz: {error}") from error
+    return {name: np.asarray(column, np.float64) for name, column in read_arrays(path).items()}
 
 
 def _scores(path: Path, events: Events) -> dict[str, Scores]:

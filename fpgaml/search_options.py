@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from fpgaml.errors import StudyError, did_you_mean
+from fpgaml.field_types import Epochs, Seed
 
 COSTS = ("activation_bits", "bops", "ebops", "multiply_accumulates", "parameters", "weight_bits")
 """What is counted of every trial: the fields of ``cost.Cost``."""
@@ -176,9 +177,6 @@ def _known_objective(name: str) -> str:
     return name
 
 
-Seed = Annotated[int, pydantic.Field(ge=0)]
-
-
 class SearchOptions(pydantic.BaseModel):
     """The ``search:`` section of a study.
 
@@ -220,19 +218,21 @@ class SearchOptions(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
     algorithm: Literal["hyperband", "random", "bayesian", "grid"] = "hyperband"
-    max_epochs: Annotated[int, pydantic.Field(ge=1)] = 27
-    factor: Annotated[int, pydantic.Field(ge=2)] = 3
+    max_epochs: Epochs = 27
+    factor: Annotated[int, pydantic.Field(ge=2, le=1000)] = 3
     promote: Literal["objective", "front"] = "objective"
-    trials: Annotated[int, pydantic.Field(ge=1)] | None = None
+    trials: Annotated[int, pydantic.Field(ge=1, le=100_000)] | None = None
     objective: Annotated[str, pydantic.AfterValidator(_known_objective)] = "signal_efficiency"
     limits: Annotated[
-        tuple[Annotated[str, pydantic.AfterValidator(_checked_limit)], ...], pydantic.BeforeValidator(_one_or_more)
+        tuple[Annotated[str, pydantic.AfterValidator(_checked_limit)], ...],
+        pydantic.Field(max_length=100),
+        pydantic.BeforeValidator(_one_or_more),
     ] = ()
     cost: Annotated[str, pydantic.AfterValidator(_known_cost)] = "ebops"
-    winners: Annotated[int, pydantic.Field(ge=1)] = 3
+    winners: Annotated[int, pydantic.Field(ge=1, le=100)] = 3
     winner_seeds: Annotated[
         tuple[Seed, ...],
-        pydantic.Field(min_length=1),
+        pydantic.Field(min_length=1, max_length=100),
         pydantic.BeforeValidator(_listed),
         pydantic.AfterValidator(_different),
     ] = (1, 2, 3)

@@ -12,8 +12,10 @@ from fpgaml.search_options import METRICS, Limit
 from fpgaml.tables import (
     aim_text,
     choice_text,
+    code,
     compatible_text,
     cost_text,
+    escape,
     estimate_text,
     plain,
     score_text,
@@ -85,8 +87,9 @@ def _aim(found: Mapping[str, Any]) -> str:
     if found["objective"] in METRICS and not any(Limit.parse(text).about_metric for text in limits):
         return f"The score estimates the objective, `{metric}`, on validation events."
     kept = sum(found["compared"]["feasible"])
+    aim = aim_text(found["objective"], list(map(code, limits)))
     return (
-        f"The search {aim_text(found['objective'], [f'`{text}`' for text in limits])}. Trials that keep all limits "
+        f"The search {aim}. Trials that keep all limits "
         f"rank first, which {kept} of those with most epochs do. The score estimates `{metric}` on validation events."
     )
 
@@ -96,8 +99,8 @@ def _front(found: Mapping[str, Any]) -> list[str]:
     columns = list(dict.fromkeys([cost, "ebops", "parameters"]))
     rows = [
         [
-            f"`{trial['trial']}`",
-            choices_text(trial["choices"]),
+            code(trial["trial"]),
+            escape(choices_text(trial["choices"])),
             f"{trial['score']:.4f}",
             *(plain(trial["cost"].get(name)) for name in columns),
         ]
@@ -128,8 +131,8 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
         interval = "" if test is None else "{low:.4f} to {high:.4f}".format_map(test["signal_efficiency"])
         rows.append(
             [
-                f"`{candidate['trial']}`" + (" (winner)" if place == 0 else ""),
-                choices_text(candidate["choices"]),
+                code(candidate["trial"]) + (" (winner)" if place == 0 else ""),
+                escape(choices_text(candidate["choices"])),
                 *(plain(candidate["cost"].get(name)) for name in costs),
                 "" if candidate["validation"] is None else f"{candidate['validation']:.4f}",
                 mean,
@@ -167,7 +170,7 @@ def _rule(found: Mapping[str, Any]) -> str:
     objective, limits = found.get("objective", "signal_efficiency"), found.get("limits", [])
     text = BEST
     if objective not in METRICS:
-        text = CHEAPEST.format(cost=cost_text(objective), limits=", ".join(f"`{limit}`" for limit in limits))
+        text = CHEAPEST.format(cost=cost_text(objective), limits=", ".join(map(code, limits)))
     return text + (GOOD_ENOUGH if any(Limit.parse(limit).about_metric for limit in limits) else "")
 
 
@@ -185,7 +188,7 @@ def _reading(candidates: Sequence[Mapping[str, Any]]) -> str:
 
 def _verdict(candidate: Mapping[str, Any], place: int) -> str:
     if candidate["failed"]:
-        reasons = "; ".join(f"seed {seed}: {reason}" for seed, reason in candidate["failed"].items())
+        reasons = "; ".join(f"seed {seed}: {escape(reason)}" for seed, reason in candidate["failed"].items())
         return f"failed, and so out: {reasons}"
     difference = candidate["difference_to_winner"]
     if place == 0 or difference is None:
@@ -215,7 +218,7 @@ def _verdicts(found: Mapping[str, Any]) -> str:
 
 def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
     if twin["failed"]:
-        reasons = "; ".join(f"seed {seed}: {reason}" for seed, reason in twin["failed"].items())
+        reasons = "; ".join(f"seed {seed}: {escape(reason)}" for seed, reason in twin["failed"].items())
         return [f"> **Note:** the winner's float twin could not be trained with every seed: {reasons}"]
     difference, over = twin["qkeras_minus_float"], f"over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
     value = estimate_text(_estimate(twin["signal_efficiency"]))
@@ -224,7 +227,7 @@ def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
 
 
 def choices_text(choices: Mapping[str, Any]) -> str:
-    """Choices in a cell of a table."""
+    """Choices in a row, as they are: not yet Markdown."""
     return ", ".join(f"{name}: {choice_text(value)}" for name, value in choices.items())
 
 

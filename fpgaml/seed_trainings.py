@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ import numpy as np
 from fpgaml.dataset import Dataset
 from fpgaml.errors import ToolError
 from fpgaml.events import Scores
-from fpgaml.storage import atomic_path
-from fpgaml.train import train, train_float_twin
+from fpgaml.storage import atomic_path, read_arrays
+from fpgaml.temporary_paths import path_beside, unwritable
+from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
 from fpgaml.workers import Worker, WorkerDied, Workers
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class SeedTraining:
         """Where it is kept."""
         return self.place / f"{'float_' if self.model == FLOAT else ''}seed_{self.seed}"
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it has been done, and nothing of it is missing."""
+        saved = (TrainedModel if self.model == QKERAS else FloatTwin).is_saved(self.directory)
+        return saved and (self.directory / "scores.npz").exists()
+
 
 class SeedTrainings:
     """Has trainings done by workers, who find the test inputs in a file while the block lasts.
@@ -74,25 +81,27 @@ class SeedTrainings:
 
     def __init__(self, dataset: Dataset, output: Path, workers: Workers, progress: Progress | None) -> None:
         self._dataset, self._workers, self._progress = dataset, workers, progress
-        self._kept = tempfile.TemporaryDirectory(prefix=".winner-test.", dir=output.resolve())
-        self._test = Path(self._kept.name) / "winner-test"
+        self._place, self._held = output.resolve() / "winner-test.npy", contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        try:
+            self._test = self._held.enter_context(path_beside(self._place))
+        except OSError as error:
+            raise unwritable(self._place, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kept.cleanup()
+        self._held.close()
 
     def complete(self, jobs: Sequence[SeedTraining]) -> dict[SeedTraining, str]:
         """Have all trainings done that are not; gives the reasons of those that failed."""
-        missing = [job for job in jobs if not (job.directory / "scores.npz").exists()]
+        missing = [job for job in jobs if not job.is_kept]
         if not missing:
             return {}
         if not self._test.exists():
-            with self._test.open("wb") as file:  # what workers share has no test events, and a search needs none
-                np.save(file, self._dataset.part("test").x)
+            self._write_test()
         name = "winners" if jobs[0].model == QKERAS else "float twins"
         _log.info("%s: %d trainings, of which %d are kept", name, len(jobs), len(jobs) - len(missing))
         shown = self._progress.add_task(name, total=len(jobs)) if self._progress else None
@@ -112,6 +121,13 @@ class SeedTrainings:
             if self._progress and shown is not None:
                 self._progress.advance(shown)
         return failed
+
+    def _write_test(self) -> None:
+        """Write the test inputs: what workers share has no test events, and a search needs none."""
+        try:
+            np.save(self._test, self._dataset.part("test").x)
+        except OSError as error:
+            raise unwritable(self._place, error) from error
 
     def _submit(self, job: SeedTraining) -> Future[str]:
         arguments = dict(job.choices), job.seed, job.model, str(self._test), str(job.directory.resolve())
@@ -152,5 +168,5 @@ def train_seed(worker: Worker, choices: Mapping[str, Any], seed: int, model: Mod
 
 def read_scores(directory: Path) -> Scores:
     """What a training that is kept gives to validation and test events."""
-    with np.load(directory / "scores.npz") as columns:
-        return Scores(validation=columns["validation"], test=columns["test"])
+    columns = read_arrays(directory / "scores.npz")
+    return Scores(validation=columns["validation"], test=columns["test"])

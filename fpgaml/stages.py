@@ -25,9 +25,11 @@ from fpgaml.environment import describe_environment, load_tensorflow
 from fpgaml.errors import OutputError, StudyError, did_you_mean
 from fpgaml.events import Events
 from fpgaml.handover import Certified, hand_over, handed_over
+from fpgaml.handover.signature import sign_certificate
 from fpgaml.hls_limits import exceeded_limits
 from fpgaml.journal import JOURNAL, Journal
-from fpgaml.storage import atomic_path, read_json, write_json, write_text
+from fpgaml.project_files import CERTIFICATE
+from fpgaml.storage import atomic_path, read_arrays, read_json, write_json, write_text
 from fpgaml.study import Point, Study
 from fpgaml.train import FloatTwin, TrainedModel, train, train_float_twin
 from fpgaml.trial import load_trial
@@ -228,7 +230,7 @@ def begin(
     )
     _check_owner(study, resolved, output)
     data = RunData(study, output, progress)
-    if not (output / "dataset.json").exists():
+    if not all((output / name).exists() for name in ("environment.json", "events.npz", "dataset.json")):
         described = describe_dataset(study, data.dataset)
         if not (output / STUDY).exists():
             write_text(output / STUDY, resolved)
@@ -242,7 +244,7 @@ def begin(
 def train_network(network: Network, data: RunData, progress: Progress | None) -> None:
     """Train a network and its float twin, and keep their scores."""
     trial, point = network.trained, network.point
-    if all((trial / name).exists() for name in ("float.json", "trained.json", "scores.npz")):
+    if FloatTwin.is_saved(trial) and TrainedModel.is_saved(trial) and (trial / "scores.npz").exists():
         return
     dataset = data.dataset
     _log.info("training")
@@ -251,7 +253,7 @@ def train_network(network: Network, data: RunData, progress: Progress | None) ->
     if twin is None:
         twin = train_float_twin(point.architecture, dataset, point.train, progress=progress)
         twin.save(trial)
-    if (trial / "trained.json").exists():
+    if TrainedModel.is_saved(trial):
         trained = TrainedModel.load(trial)
     else:
         trained = train(point.architecture, dataset, point.train, progress=progress)
@@ -264,7 +266,8 @@ def restore_trial(network: Network, data: RunData) -> None:
 
     Networks that were trained otherwise are left as they are.
     """
-    if network.epochs is None or (network.trained / "scores.npz").exists():
+    saved = TrainedModel.is_saved(network.trained) and (network.trained / "scores.npz").exists()
+    if network.epochs is None or saved:
         return
     load_tensorflow()
     trained = load_trial(network.point, network.output / "states" / network.name, network.epochs)
@@ -301,7 +304,7 @@ def simulate_network(network: Network, data: RunData, progress: Progress | None)
         raise OutputError(f"{output}: nothing has been converted. `fpgaml convert {output}{trial}` does")
     project = HLSProject.load(network.project)
     digest = project_digest(project)
-    if agreement.exists():
+    if agreement.exists() and agreement.with_suffix(".npz").exists():
         found: Mapping[str, Any] = read_json(agreement)
         if found.get("project_sha256") == digest:
             return found
@@ -316,9 +319,15 @@ def simulate_network(network: Network, data: RunData, progress: Progress | None)
     return found
 
 
-def hand_over_network(study: Study, network: Network, data: RunData, progress: Progress | None) -> None:
-    """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree."""
-    hand_over_project(study, network, data, HLSProject.load(network.project), read_json(network.agreement), progress)
+def hand_over_network(
+    study: Study, network: Network, data: RunData, progress: Progress | None, *, key: Path | None = None
+) -> None:
+    """Complete the HLS project with vectors, a check and a certificate, once C simulation and model agree.
+
+    With a ``key`` its certificate is signed, also where the project had been completed before.
+    """
+    project, found = HLSProject.load(network.project), read_json(network.agreement)
+    hand_over_project(study, network, data, project, found, progress, key=key)
 
 
 def hand_over_project(
@@ -328,22 +337,37 @@ def hand_over_project(
     project: HLSProject,
     found: Mapping[str, Any],
     progress: Progress | None,
+    *,
+    key: Path | None = None,
 ) -> None:
     """Complete any project of a network, the study's own or one for another backend, where simulation and model agree.
 
     ``found`` is the agreement over all test events or more, with the hash of the project's sources.
     """
-    if found["mismatches"] or found.get("interpreter_mismatches") or handed_over(project, found):
+    if found["mismatches"] or found.get("interpreter_mismatches"):
         return
+    if not handed_over(project, found):
+        _complete(study, network, data, project, found, progress)
+    if key is not None and (project.directory / CERTIFICATE).exists():
+        sign_certificate(project.directory, key)
+
+
+def _complete(
+    study: Study,
+    network: Network,
+    data: RunData,
+    project: HLSProject,
+    found: Mapping[str, Any],
+    progress: Progress | None,
+) -> None:
     with shown(progress, "hand-over"):
         load_tensorflow()
-        with np.load(network.trained / "scores.npz") as scores:
-            validation, test = scores["qkeras_validation"], scores["qkeras_test"]
+        scores = read_arrays(network.trained / "scores.npz")
         certified = Certified(
             trained=TrainedModel.load(network.trained),
             dataset=data.dataset,
-            validation_scores=validation,
-            test_scores=test,
+            validation_scores=scores["qkeras_validation"],
+            test_scores=scores["qkeras_test"],
             targets=study.targets,
             agreement=found,
         )

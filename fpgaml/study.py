@@ -14,20 +14,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from fpgaml.architecture import Architecture, InputFormat
 from fpgaml.dataset import Dataset
 from fpgaml.displays import html_table
-from fpgaml.errors import FpgamlError, StudyError, did_you_mean
+from fpgaml.errors import FpgamlError, StudyError, did_you_mean, listed
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits
 from fpgaml.layers import Layer, layer_class
 from fpgaml.metrics import Target
+from fpgaml.network_limits import check_inputs, check_network
 from fpgaml.search_options import SearchOptions
 from fpgaml.tasks import Task, TaskOptions, get_task
 from fpgaml.train_options import TrainOptions
-from fpgaml.yaml_source import Place, YamlSource, checked, found_text, path_text, read_yaml
+from fpgaml.yaml_source import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_LINES,
+    TOO_DEEP,
+    Place,
+    YamlSource,
+    checked,
+    dump_yaml,
+    found_text,
+    parse_value,
+    path_text,
+    read_yaml,
+)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,7 +47,7 @@ if TYPE_CHECKING:
 SECTIONS = ("study", "task", "data", "choices", "trials", "input", "layers", "train", "search", "hardware")
 REQUIRED = ("study", "task", "input", "layers")
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]*")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{,63}")
 """What a study may be called: its HLS project is named after it."""
 
 REFERENCE = re.compile(r"\$\w+")
@@ -45,6 +57,11 @@ CHOSEN = ("input", "layers", "train", "hardware")
 
 PICKING = ("algorithm", "factor", "trials")
 """Search options that say which points are trained: nothing where trials are picked by hand."""
+
+MAX_LAYERS = 128
+MAX_CHOICES = 100
+MAX_VALUES = 1000
+"""Of all choices together, or trials: each is tried on the whole network before work starts."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +130,14 @@ class Study:
             raise StudyError(f"{path}: a study is a mapping with the keys {', '.join(SECTIONS)}")
         for key in source.value:
             if key not in SECTIONS:
-                raise StudyError(f"{source.where((key,))}: {key}: unknown key; {did_you_mean(key, SECTIONS)}")
+                where = f"{source.where((key,))}: {path_text((key,))}"
+                raise StudyError(f"{where}: unknown key; {did_you_mean(key, SECTIONS)}")
         for key in REQUIRED:
             if key not in source.value:
                 raise StudyError(f"{path}: {key}: missing; a study needs {', '.join(REQUIRED)}")
         name = source.value["study"]
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            allowed = "a letter, then letters, digits, spaces, _ . or -"
+            allowed = "a letter, then letters, digits, spaces, _ . or -; at most 64 characters"
             raise StudyError(
                 f"{source.where(('study',))}: study: should be a name ({allowed}), found {found_text(name)}"
             )
@@ -127,8 +145,12 @@ class Study:
         choices, trials = _choices(source)
         search = checked(SearchOptions, _search_section(source, trials), source, ("search",))
         study = cls(name, task, data, choices, trials, search, source)
-        points = [study.point(values) for values in study._probes()]
+        probes = study._probes()
+        points = [study.point(next(probes))]
         study._check_used()
+        points += [study.point(values) for values in probes]
+        if len(source.lines) > MAX_LINES // 2:
+            study._check_dump()
         if trials and "max_epochs" not in search.model_fields_set:
             epochs = max(point.train.epochs for point in points)
             study = replace(study, search=search.model_copy(update={"max_epochs": epochs}))
@@ -165,27 +187,36 @@ class Study:
         """
         values = dict(values or {})
         self._check_values(values)
-        resolved = {key: _resolve(self.source, (key,), self.source.value.get(key), values) for key in CHOSEN}
+        source, left = self.source, iter(range(MAX_LINES))
+        resolved = {key: _resolve(source, (key,), source.value.get(key), values, left) for key in CHOSEN}
         try:
             return self._point(resolved, values)
         except FpgamlError as error:
             if not values:
                 raise
-            chosen = ", ".join(f"{name}: {value}" for name, value in values.items())
+            chosen = listed((f"{name}: {value}" for name, value in values.items()), 120)
             raise type(error)(f"{error} (with {chosen})") from error
 
     def _point(self, resolved: Mapping[str, Any], values: Mapping[str, Any]) -> Point:
         source = self.source
-        train = checked(TrainOptions, resolved["train"] or {}, source, ("train",))
-        hardware = checked(Hardware, resolved["hardware"] or {}, source, ("hardware",))
+        train, hardware = ({} if resolved[key] is None else resolved[key] for key in ("train", "hardware"))
+        train = checked(TrainOptions, train, source, ("train",))
+        hardware = checked(Hardware, hardware, source, ("hardware",))
         inputs = checked(InputFormat, resolved["input"], source, ("input",))
-        if not isinstance(resolved["layers"], list):
-            found = found_text(resolved["layers"])
-            raise StudyError(f"{source.where(('layers',))}: layers: should be a list of layers, found {found}")
-        kept = [(position, entry) for position, entry in enumerate(resolved["layers"]) if entry is not None]
+        found = resolved["layers"]
+        if not isinstance(found, list):
+            told = f"should be a list of layers, found {found_text(found)}"
+            raise StudyError(f"{source.where(('layers',))}: layers: {told}")
+        if len(found) > MAX_LAYERS:
+            told = f"should be at most {MAX_LAYERS}, found {len(found)}"
+            raise StudyError(f"{source.where(('layers',))}: layers: {told}")
+        kept = [(position, entry) for position, entry in enumerate(found) if entry is not None]
         layers = tuple(_layer(source, position, entry) for position, entry in kept)
         try:
-            architecture = Architecture(self.task.input_shape(self.data), inputs, layers, values)
+            input_shape = self.task.input_shape(self.data)
+            check_inputs(input_shape)
+            architecture = Architecture(input_shape, inputs, layers, values)
+            check_network(architecture, train.batch_size)
             self._check_hardware(architecture, hardware)
             if architecture.output_shape != (1,):
                 raise StudyError(
@@ -226,7 +257,21 @@ class Study:
         if values:
             resolved["trials"] = [dict(values)]
         ordered = {key: resolved[key] for key in SECTIONS if key in resolved}
-        return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True)
+        return dump_yaml(ordered)
+
+    def _check_dump(self) -> None:
+        """Refuse a study that is too long to be read again when the options left to their defaults are written out."""
+        text = self.dump()
+        try:
+            parse_value(text)
+            too_long = len(text.encode()) > MAX_BYTES
+        except StudyError:
+            too_long = True
+        if too_long:
+            raise StudyError(
+                f"{self.source.path}: is too long, as the options that are left to their defaults count too; allowed: "
+                f"{MAX_LINES:,} lines of values, and {MAX_BYTES // 1024:,} KiB with one value a line"
+            )
 
     def _repr_html_(self) -> str:
         """What was asked for, as the file says it; a ``$name`` stands for a choice."""
@@ -252,9 +297,11 @@ class Study:
         for name in self.names:
             allowed = self.choices.get(name)
             if name not in values:
-                raise StudyError(f"{path}: no value for the choice {name!r}; allowed: {allowed or 'any'}")
+                told = _values_text(allowed) if allowed else "any"
+                raise StudyError(f"{path}: no value for the choice {name!r}; allowed: {told}")
             if allowed and values[name] not in allowed:
-                raise StudyError(f"{path}: the choice {name!r} has no value {values[name]!r}; allowed: {allowed}")
+                value, told = found_text(values[name]), _values_text(allowed)
+                raise StudyError(f"{path}: the choice {name!r} has no value {value}; allowed: {told}")
 
     def _check_used(self) -> None:
         """Every choice decides something."""
@@ -276,7 +323,8 @@ class Study:
         first = {name: values[0] for name, values in self.choices.items()}
         yield first
         for name, values in self.choices.items():
-            yield from ({**first, name: value} for value in values[1:])
+            others = {other: value for other, value in first.items() if other != name}
+            yield from ({name: value, **others} for value in values[1:])  # a message names the first ones
 
     def grid(self) -> Iterator[Mapping[str, Any]]:
         """All points, one after the other: the trials, or every combination of the choices."""
@@ -292,31 +340,38 @@ def _task(source: YamlSource) -> tuple[type[Task], TaskOptions]:
         task = get_task(source.value["task"])
     except StudyError as error:
         raise StudyError(f"{source.where(('task',))}: {error}") from error
-    data = source.value.get("data") or {}
+    data = _section(source, "data", {})
     for place, name in _references(data, ("data",)):
         where = f"{source.where(place)}: {path_text(place)}"
         raise StudyError(f"{where}: ${name}: no choice can stand here: all trials have the same data")
     return task, checked(task.options, data, source, ("data",), {"base": source.path.parent})
 
 
+def _section(source: YamlSource, key: str, default: Any) -> Any:
+    """What a file says under a key; ``default`` where it says nothing."""
+    value = source.value.get(key)
+    return default if value is None else value
+
+
 def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping[str, Any], ...]]:
-    choices, trials = source.value.get("choices") or {}, source.value.get("trials") or []
+    choices, trials = _section(source, "choices", {}), _section(source, "trials", [])
     if not isinstance(choices, dict):
         raise StudyError(f"{source.where(('choices',))}: choices: should be a mapping of a name to a list of values")
-    for name, values in choices.items():
-        if not isinstance(values, list) or not values:
-            raise StudyError(
-                f"{source.where(('choices', name))}: choices.{name}: should be a list of values, found {values!r}"
-            )
-        for number, value in enumerate(values):
-            if value in values[:number]:
-                raise StudyError(
-                    f"{source.where(('choices', name, number))}: choices.{name}: the value {found_text(value)} stands "
-                    "here a second time. Leave one out"
-                )
     if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
         raise StudyError(f"{source.where(('trials',))}: trials: should be a list of mappings of a choice to its value")
+    for name, values in choices.items():
+        if not isinstance(values, list) or not values:
+            where, found = source.where(("choices", name)), found_text(values)
+            raise StudyError(f"{where}: {path_text(('choices', name))}: should be a list of values, found {found}")
+    _check_counts(source, choices, trials)
+    for name, values in choices.items():
+        if twice := _first_twice(values):
+            raise StudyError(
+                f"{source.where(('choices', name, twice[1]))}: {path_text(('choices', name))}: the value "
+                f"{found_text(values[twice[1]])} stands here a second time. Leave one out"
+            )
     names = choices or (trials[0] if trials else {})
+    allowed = {name: set(map(_hashable, values)) for name, values in choices.items()}
     for number, trial in enumerate(trials):
         where = source.where(("trials", number))
         for name in trial:
@@ -325,16 +380,52 @@ def _choices(source: YamlSource) -> tuple[Mapping[str, list[Any]], tuple[Mapping
         for name in names:
             if name not in trial:
                 raise StudyError(f"{where}: trials[{number}]: no value for the choice {name!r}")
-            if choices and trial[name] not in choices[name]:
-                found = found_text(trial[name])
-                raise StudyError(f"{where}: trials[{number}].{name}: should be one of {choices[name]}, found {found}")
-        if trial in trials[:number]:
-            raise StudyError(f"{where}: trials[{number}]: is trials[{trials.index(trial)}] once more. Leave one out")
+            if choices and _hashable(trial[name]) not in allowed[name]:
+                found, told = found_text(trial[name]), _values_text(choices[name])
+                raise StudyError(f"{where}: trials[{number}].{name}: should be one of {told}, found {found}")
+    if twice := _first_twice(trials):
+        where = source.where(("trials", twice[1]))
+        raise StudyError(f"{where}: trials[{twice[1]}]: is trials[{twice[0]}] once more. Leave one out")
     return choices, tuple(trials)
 
 
+def _check_counts(source: YamlSource, choices: Mapping[str, list[Any]], trials: list[Any]) -> None:
+    """Refuse more choices, values or trials than can be tried before work starts."""
+    n_values = sum(map(len, choices.values()))
+    n_names = max([len(choices), *map(len, trials)])
+    for key, what, found, most in (
+        ("choices" if choices else "trials", "choices", n_names, MAX_CHOICES),
+        ("choices", "values of all choices together", n_values, MAX_VALUES),
+        ("trials", "trials", len(trials), MAX_VALUES),
+    ):
+        if found > most:
+            raise StudyError(f"{source.where((key,))}: {key}: should be at most {most} {what}, found {found}")
+
+
+def _first_twice(values: list[Any]) -> tuple[int, int] | None:
+    """Positions of the first value that stands there twice; None if none does."""
+    seen: dict[Any, int] = {}
+    for number, value in enumerate(values):
+        before = seen.setdefault(_hashable(value), number)
+        if before != number:
+            return before, number
+    return None
+
+
+def _hashable(value: Any) -> Any:
+    """Something that is equal, and has a hash, for values of YAML."""
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _values_text(values: list[Any]) -> str:
+    """The values of a choice, for a message."""
+    return f"[{listed(map(found_text, values))}]"
+
+
 def _search_section(source: YamlSource, trials: tuple[Mapping[str, Any], ...]) -> Any:
-    section = source.value.get("search") or {}
+    section = _section(source, "search", {})
     for key in PICKING:
         if trials and isinstance(section, dict) and key in section:
             raise StudyError(
@@ -362,29 +453,42 @@ def _references(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
         yield from _references(item, (*place, key))
 
 
-def _resolve(source: YamlSource, place: Place, value: Any, values: Mapping[str, Any]) -> Any:
-    """``value`` with every ``$name`` replaced by the chosen value, in which other names may stand."""
+def _resolve(
+    source: YamlSource,
+    place: Place,
+    value: Any,
+    values: Mapping[str, Any],
+    left: Iterator[int],
+    around: tuple[str, ...] = (),
+) -> Any:
+    """``value`` with every ``$name`` replaced by the chosen value, in which other names than ``around`` may stand.
+
+    ``left`` has an item for every value that may still be written out: names in names can make any number of them.
+    """
+    if next(left, None) is None or len(place) > MAX_DEPTH:
+        too_much = TOO_DEEP if len(place) > MAX_DEPTH else f"there are more than {MAX_LINES:,} values"
+        raise StudyError(f"{source.where(place)}: {path_text(place[:2])}: with names written out, {too_much}")
     if isinstance(value, str) and REFERENCE.fullmatch(value):
         name = value[1:]
-        if name not in values:
-            advice = did_you_mean(name, values) if values else "the study has no choices"
+        if name not in values or name in around:
+            others = [other for other in values if other not in around]
+            advice = did_you_mean(name, others) if others else "the study has no choices"
             raise StudyError(f"{source.where(place)}: {path_text(place)}: {value} is no choice; {advice}")
-        others = {other: chosen for other, chosen in values.items() if other != name}
-        return _resolve(source, place, values[name], others)
+        return _resolve(source, place, values[name], values, left, (*around, name))
     if isinstance(value, dict):
-        return {key: _resolve(source, (*place, key), item, values) for key, item in value.items()}
+        return {key: _resolve(source, (*place, key), item, values, left, around) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(source, (*place, number), item, values) for number, item in enumerate(value)]
+        return [_resolve(source, (*place, number), item, values, left, around) for number, item in enumerate(value)]
     return value
 
 
 def _layer(source: YamlSource, position: int, entry: Any) -> Layer:
     place: Place = ("layers", position)
-    where = f"{source.where(place)}: {path_text(place)}"
     if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-        raise StudyError(f"{where}: should be a mapping with a kind, found {found_text(entry)}")
+        told = f"should be a mapping with a kind, found {found_text(entry)}"
+        raise StudyError(f"{source.where(place)}: {path_text(place)}: {told}")
     try:
         kind = layer_class(entry["kind"])
     except StudyError as error:
-        raise StudyError(f"{where}: {error}") from error
+        raise StudyError(f"{source.where(place)}: {path_text(place)}: {error}") from error
     return checked(kind, {key: value for key, value in entry.items() if key != "kind"}, source, place)

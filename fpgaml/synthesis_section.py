@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpgaml.synthesis import FIGURES, Synthesis
-from fpgaml.tables import plain, table
+from fpgaml.tables import code, escape, plain, table
 
 NONE = "Not synthesized yet: `fpgaml synthesize` does it, with AMD's tools or, for a pipeline in Verilog, without them."
 MEANING = """\
@@ -31,7 +31,7 @@ def synthesis_section(syntheses: Sequence[Mapping[str, Any]]) -> str:
         return NONE
     parts = []
     for found in syntheses:
-        parts += [f"### {found['backend']}", _agreement(found)]
+        parts += [f"### {escape(found['backend'])}", _agreement(found)]
         if found["synthesis"] is None:
             parts.append("No step has been run yet.")
         else:
@@ -40,7 +40,7 @@ def synthesis_section(syntheses: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
-    project, agreement = f"Project `{found['project']}`", found["agreement"]
+    project, agreement = f"Project {code(found['project'])}", found["agreement"]
     if agreement is None:
         return f"{project}, which has not been compared with the model."
     composition = agreement.get("composition", {})
@@ -71,8 +71,8 @@ def _steps(found: Synthesis) -> list[str]:
     for step in found.steps:
         if step.message:
             messages.setdefault(step.message, []).append(step.step)
-    told = "\n".join(f"- {', '.join(steps)}: {message}" for message, steps in messages.items())
-    return [f"{tool}; part `{found.part}`, {clock}.", table(headers, rows), *([told] if told else [])]
+    told = "\n".join(f"- {', '.join(steps)}: {escape(message)}" for message, steps in messages.items())
+    return [f"{escape(tool)}; part {code(found.part)}, {clock}.", table(headers, rows), *([told] if told else [])]
 
 
 def _figure(value: str, share: float | None) -> str:

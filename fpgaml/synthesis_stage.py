@@ -22,9 +22,11 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import AgreementError, OutputError, StudyError, ToolMissingError, ToolTimeoutError, did_you_mean
 from fpgaml.fixed_point import FixedPoint
-from fpgaml.handover.certificate import CERTIFICATE, edited_files
+from fpgaml.handover.certificate import Certificate
+from fpgaml.handover.signature import check_key, sign_certificate
 from fpgaml.hardware import Hardware
 from fpgaml.network_synthesis import NEXT_BEST, NetworkSynthesis
+from fpgaml.project_files import CERTIFICATE, changed_files
 from fpgaml.run_directory import working_in
 from fpgaml.stages import Network, RunData, hand_over_project, opened, restore_trial, shown, top_function
 from fpgaml.storage import read_json, write_json
@@ -53,6 +55,7 @@ def synthesize(
     steps: Sequence[str] | None = None,
     timeout_s: float | None = None,
     events: int | None = None,
+    sign: Path | None = None,
     progress: Progress | None = None,
 ) -> NetworkSynthesis:
     """Synthesize the network that a run has come to, or a trial as the search trained it.
@@ -74,6 +77,8 @@ def synthesize(
         How many events to compare: test events first, then the rest of the data set, then inputs whose words are drawn
         uniformly. If not given: test events, and for the backend ``rtl`` at least ``EVENTS``; for the study's own
         backend what the C simulation has compared already.
+    sign : Path, optional
+        A key of OpenSSH that signs the certificate of the project that is synthesized.
     progress : rich.progress.Progress, optional
         Where to show how far the work is.
 
@@ -100,16 +105,16 @@ def synthesize(
     hardware = network.point.hardware
     if backend is not None and backend != hardware.backend:
         get_backend(backend)
-        hardware = hardware.model_copy(update={"backend": backend})
-        if not hardware.through_hls4ml:  # hls4ml's options to share hardware mean nothing there
-            hardware = Hardware(backend=backend, part=hardware.part, clock_period_ns=hardware.clock_period_ns)
+        hardware = hardware.for_backend(backend)
     chosen = _chosen_steps(get_backend(hardware.backend), hardware.backend, steps)
+    if sign is not None:
+        check_key(sign)
     with working_in(output):
         place = _Place(study, network, hardware, RunData(study, output, progress), progress)
         found = place.begun(chosen)
         found = place.compared(found, chosen, events, timeout_s)
         if found.agrees is not False:
-            place.hand_over(found)
+            place.hand_over(found, sign)
             for step in chosen:
                 found = place.stepped(found, step, timeout_s)
     return found
@@ -246,12 +251,15 @@ class _Place:
         write_json(self.stored, found.to_json())
         return found
 
-    def hand_over(self, found: NetworkSynthesis) -> None:
-        """Complete a project for another backend once it was compared; the study's own one was before."""
+    def hand_over(self, found: NetworkSynthesis, key: Path | None) -> None:
+        """Complete and sign a project for another backend once it was compared; the study's own is only signed."""
+        if self.own and key is not None and (self.project / CERTIFICATE).exists():
+            sign_certificate(self.project, key)
         if self.own or found.agreement is None:
             return
         agreement = {**found.agreement, "project_sha256": found.project_sha256}
-        hand_over_project(self.study, self.network, self.data, HLSProject.load(self.project), agreement, self.progress)
+        project = HLSProject.load(self.project)
+        hand_over_project(self.study, self.network, self.data, project, agreement, self.progress, key=key)
 
     def stepped(self, found: NetworkSynthesis, step: str, timeout_s: float | None) -> NetworkSynthesis:
         """With one step more, unless it has been done; stored."""
@@ -284,7 +292,7 @@ class _Place:
                 f"{output}: its project has not been compared with the model. `fpgaml csim {output}{trial}` does"
             )
         project, agreement = HLSProject.load(self.project), read_json(self.network.agreement)
-        edited = edited_files(self.project, _certified_files(self.project))
+        edited = changed_files(self.project, _certified_files(self.project))
         if edited or agreement["project_sha256"] != project_digest(project):
             what = f" ({', '.join(edited)})" if edited else ""
             raise AgreementError(
@@ -310,9 +318,7 @@ class _Place:
 
 def _certified_files(project: Path) -> Mapping[str, str]:
     """SHA-256 of every file that the hand-over has certified; nothing where there was none."""
-    certificate = project / CERTIFICATE
-    files: Mapping[str, str] = read_json(certificate)["files"] if certificate.exists() else {}
-    return files
+    return Certificate.load(project).files if (project / CERTIFICATE).exists() else {}
 
 
 def _chosen_steps(backend: Backend, name: str, steps: Sequence[str] | None) -> tuple[str, ...]:

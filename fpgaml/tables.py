@@ -7,8 +7,68 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from fpgaml.errors import printable
 from fpgaml.metrics import Estimate, Target
 from fpgaml.search_options import METRICS
+
+_SPECIAL = re.compile(
+    r"""
+    (?P<unit>\[[A-Za-z0-9 /%]+\])(?![(\[:])  # stays as it is
+    | [\\`*\[\]~$@]             # code, emphasis, links, formulas, mentions
+    | (?<![^\W_])_ | _(?![^\W_])  # emphasis, but not inside a word
+    | <(?=[A-Za-z/!?])            # tags
+    | &(?=[#A-Za-z])              # entities
+    | {(?=[{%])                   # MyST's substitutions
+    | :(?=//) | (?<=www)\.        # addresses
+    | (?<=\))=                    # MyST's targets
+    | ^[#>=%:]                    # what begins a block
+    | ^[-+](?![\w.]) | (?<=^\d)[.)](?=\s|$)
+    """,
+    re.VERBOSE,
+)
+"""What Markdown would read as more than text."""
+
+
+def escape(text: object, limit: int = 400) -> str:
+    r"""Text from outside as Markdown that shows it as it is, on one line.
+
+    Parameters
+    ----------
+    text : object
+        A name, a path, a value: whatever fpgaml has not written itself.
+    limit : int
+        Characters to show.
+
+    >>> print(escape("<b>jet_pt</b> [GeV], [x](http://y)"))
+    \<b>jet_pt\</b> [GeV], \[x\](http\://y)
+    """
+    shown = " ".join(printable(text, limit).split())  # blanks in front would make it code, or its bold stars stars
+    return _SPECIAL.sub(lambda found: found["unit"] or f"\\{found[0]}", shown)
+
+
+def code(text: object, limit: int = 400) -> str:
+    """Text from outside as code in a line of Markdown.
+
+    >>> print(code("a`b"), code("c"))
+    `` a`b `` `c`
+    """
+    shown = printable(text, limit)
+    if "`" not in shown:
+        return f"`{shown}`" if shown.strip() else escape(shown)
+    fence = _fence(shown, 1)
+    return f"{fence} {shown} {fence}"
+
+
+def code_block(text: str) -> str:
+    """Lines from outside as a block of code in Markdown."""
+    shown = "\n".join(printable(line, 2_000) for line in text.split("\n"))
+    fence = _fence(shown, 3)
+    return f"{fence}\n{shown}\n{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """More backticks than stand anywhere in a row."""
+    return "`" * max(least, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
 
 
 def target_text(target: Target) -> str:
@@ -34,7 +94,7 @@ def compatible_text(smallest: float | None) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown; cells are Markdown, so text from outside must have been escaped."""
     lines = [list(headers), ["---"] * len(headers), *rows]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
@@ -96,7 +156,7 @@ def score_text(objective: str, metric: str) -> str:
 
 def quantity_text(name: str) -> str:
     """A quantity as an axis calls it: "HT [GeV]"."""
-    return re.sub(r"^ht\b", "HT", words(name))
+    return printable(re.sub(r"^ht\b", "HT", words(name)), 60)
 
 
 def plain(value: Any) -> str:

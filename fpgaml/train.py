@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +20,9 @@ from fpgaml.dataset import Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import OutputError
 from fpgaml.metrics import accuracy
-from fpgaml.storage import atomic_path, read_json, write_json
+from fpgaml.storage import atomic_path, read_arrays, read_json, write_json
 from fpgaml.train_options import TrainOptions
-from fpgaml.training_graph import PREDICT_BATCH, TrainingEvents, TrainingGraph, check_finite, epoch_order
+from fpgaml.training_graph import TrainingEvents, TrainingGraph, check_finite, epoch_order, predict_batch
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -51,6 +51,7 @@ class FloatTwin:
         Seconds that the training took.
     """
 
+    FILES: ClassVar = ("weights_float.npz", "history_float.json", "float.json")
     architecture: Architecture
     weights: ModelWeights
     history: History
@@ -71,6 +72,11 @@ class FloatTwin:
         write_json(directory / "float.json", facts)
 
     @classmethod
+    def is_saved(cls, directory: Path) -> bool:
+        """Whether all that ``save`` writes is in ``directory``."""
+        return all((directory / name).exists() for name in cls.FILES)
+
+    @classmethod
     def load(cls, directory: Path) -> FloatTwin | None:
         """Read what ``save`` wrote; None if it was not saved or not finished.
 
@@ -79,7 +85,7 @@ class FloatTwin:
         OutputError
             A file is broken.
         """
-        if not (directory / "float.json").exists():
+        if not cls.is_saved(directory):
             return None
         facts, history = read_json(directory / "float.json"), read_json(directory / "history_float.json")
         architecture, weights = (
@@ -107,6 +113,7 @@ class TrainedModel:
         Seconds that the training took.
     """
 
+    FILES: ClassVar = ("architecture.json", "weights_qkeras.npz", "history_qkeras.json", "trained.json")
     architecture: Architecture
     weights: ModelWeights
     history: History = field(default_factory=dict)
@@ -155,6 +162,11 @@ class TrainedModel:
             "wall_s": {"qkeras": self.wall_s},
         }
         write_json(directory / "trained.json", facts)
+
+    @classmethod
+    def is_saved(cls, directory: Path) -> bool:
+        """Whether all that ``save`` writes is in ``directory``."""
+        return all((directory / name).exists() for name in cls.FILES)
 
     @classmethod
     def load(cls, directory: Path) -> TrainedModel:
@@ -239,19 +251,21 @@ def _fit(
     shown = progress.add_task(f"{name}, {phase.replace('_', '-')}", total=epochs) if progress else None
     history: History = {key: [] for key in ("loss", "accuracy", "val_loss", "val_accuracy")}
     best: tuple[float, int, ModelWeights] = (math.inf, 0, {})
-    y, n_events = graph.events.validation.y, len(graph.events)
+    y, n_events, ebops = graph.events.validation.y, len(graph.events), graph.ebops_term()
     for epoch in range(1, epochs + 1):
         rates = _learning_rates(options, epoch, epochs, graph.n_steps)
         found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
         found["val_loss"], scores = graph.validate()
-        check_finite(found["loss"] + found["val_loss"], name=f"training of the {name}", epoch=epoch, options=options)
+        before, ebops = ebops, graph.ebops_term()
+        loss = found["loss"] + found["val_loss"] + ebops
+        check_finite(loss, name=f"training of the {name}", epoch=epoch, options=options, ebops=before)
         found["val_accuracy"] = accuracy(scores, y)
         for key, values in history.items():
             values.append(found[key])
         _log.info("%s: epoch %d of %d, val_loss %.4f", name, epoch, epochs, found["val_loss"])
         if progress and shown is not None:
             progress.advance(shown)
-        minimised = found["val_loss"] + graph.ebops_term()
+        minimised = found["val_loss"] + ebops
         if minimised < best[0]:
             best = minimised, epoch, graph.weights()
         elif epoch - best[1] >= options.patience:
@@ -272,7 +286,8 @@ def _learning_rates(options: TrainOptions, epoch: int, epochs: int, steps: int) 
 def _predict(model: Any, x: ArrayLike) -> NDArray[np.float64]:
     import keras
 
-    return _outputs(keras.Model(model.inputs, {"scores": model.output}), x)["scores"]
+    scores = _outputs(keras.Model(model.inputs, {"scores": model.output}), x)["scores"]
+    return scores.reshape(len(scores), math.prod(scores.shape[1:]))
 
 
 def _outputs(model: Any, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -280,13 +295,11 @@ def _outputs(model: Any, x: ArrayLike) -> dict[str, NDArray[np.float64]]:
     import tensorflow as tf
 
     (inputs,) = model.inputs
-    graph = tf.function(lambda batch: model(batch, training=False))
+    graph = tf.function(lambda batch: model(batch, training=False), autograph=False)  # which would write files
     traced = graph.get_concrete_function(tf.TensorSpec(inputs.shape, inputs.dtype))
     events = np.asarray(x)
-    batches = [
-        traced(tf.constant(events[first : first + PREDICT_BATCH], inputs.dtype))
-        for first in range(0, len(events), PREDICT_BATCH)
-    ]
+    n = predict_batch(model)
+    batches = [traced(tf.constant(events[first : first + n], inputs.dtype)) for first in range(0, len(events), n)]
     return {name: np.concatenate([batch[name].numpy() for batch in batches]).astype(np.float64) for name in batches[0]}
 
 
@@ -298,11 +311,9 @@ def _save_weights(path: Path, weights: ModelWeights) -> None:
 
 def _load_weights(path: Path) -> ModelWeights:
     weights: ModelWeights = {}
-    try:
-        with np.load(path, allow_pickle=False) as flat:
-            for key in flat.files:
-                layer, name = key.split("/")
-                weights.setdefault(layer, {})[name] = flat[key]
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: holds no weights: {error}") from error
+    for key, array in read_arrays(path).items():
+        layer, separator, name = key.partition("/")
+        if not separator:
+            raise OutputError(f"{path}: holds no weights: {key!r} is no LAYER/NAME")
+        weights.setdefault(layer, {})[name] = array
     return weights

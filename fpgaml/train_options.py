@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from fpgaml.field_types import Epochs, Seed
+
 
 class TrainOptions(pydantic.BaseModel):
     """The ``train:`` section of a study.
@@ -38,13 +40,13 @@ class TrainOptions(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    epochs: Annotated[int, pydantic.Field(ge=1)] = 20
-    batch_size: Annotated[int, pydantic.Field(ge=1)] = 1024
-    learning_rate: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] = 0.001
+    epochs: Epochs = 20
+    batch_size: Annotated[int, pydantic.Field(ge=1, le=1_000_000)] = 1024
+    learning_rate: Annotated[float, pydantic.Field(ge=1e-8, le=3e38)] = 0.001
     schedule: Literal["constant", "cosine"] = "constant"
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
-    patience: Annotated[int, pydantic.Field(ge=1)] = 10
-    fine_tune_epochs: Annotated[int, pydantic.Field(ge=1)] = 5
-    float_epochs: Annotated[int, pydantic.Field(ge=0)] = 0
-    ebops_weight: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] = 0.0
-    seed: Annotated[int, pydantic.Field(ge=0)] = 1
+    patience: Epochs = 10
+    fine_tune_epochs: Epochs = 5
+    float_epochs: Annotated[int, pydantic.Field(ge=0, le=100_000)] = 0
+    ebops_weight: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.0
+    seed: Seed = 1

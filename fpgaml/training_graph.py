@@ -31,6 +31,8 @@ from fpgaml.train_options import TrainOptions
 from fpgaml.validation import cross_entropy
 
 PREDICT_BATCH = 4096
+PREDICT_VALUES = 2**28
+"""Outputs of all layers for the events of a batch, where no gradients are needed: 2 GiB as float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +186,9 @@ class TrainingGraph:
         """Loss and scores, shape (n_events,), of the validation events; NaN and no scores if one is not finite."""
         if self.firmware is not self.model:
             set_model_weights(self.firmware, fold(self.architecture, model_weights(self.model)))
-        scores = np.concatenate([self._score(batch).numpy() for batch in self.events.batches]).astype(np.float64)
+        n = predict_batch(self.firmware)
+        batches = (batch[first : first + n] for batch in self.events.batches for first in range(0, batch.shape[0], n))
+        scores = np.concatenate([self._score(batch).numpy() for batch in batches]).astype(np.float64)
         if not np.isfinite(scores).all():
             return math.nan, scores[:0]
         return cross_entropy(scores, self.events.validation.y, self.events.validation_weights), scores
@@ -220,8 +224,7 @@ class TrainingGraph:
         ebops = self._ebops
 
         def run(x: Any, y: Any, weights: Any, order: Any, rates: Any, prices: Any) -> tuple[Any, Any]:
-            loss, right = tf.zeros(()), tf.zeros(())
-            for step in tf.range(n_steps):
+            def train_step(step: Any, loss: Any, right: Any) -> tuple[Any, Any, Any]:
                 batch = order[step * batch_size : (step + 1) * batch_size]
                 labels = tf.gather(y, batch)
                 with tf.GradientTape() as tape:
@@ -233,23 +236,36 @@ class TrainingGraph:
                         total += ebops(prices)
                 optimizer.learning_rate.assign(rates[step])
                 optimizer.apply(tape.gradient(total, trainable), trainable)
-                loss += tf.reduce_sum(losses)
                 right += tf.reduce_sum(tf.cast((scores >= 0) == (labels > 0), tf.float32))
+                return step + 1, loss + tf.reduce_sum(losses), right
+
+            begin = tf.constant(0), tf.zeros(()), tf.zeros(())
+            _, loss, right = tf.while_loop(
+                lambda step, *_: step < n_steps, train_step, begin, maximum_iterations=n_steps
+            )
             return loss / n_events, right / n_events
 
+        # Without AutoGraph, which writes temporary files, and traces something else where it cannot.
         # The events are arguments: TensorFlow keeps traced graphs and all that they hold for as long as the process
         # lives. The graph is traced for these shapes: a function that is traced when called is warned of.
         columns = (self.events.x, self.events.y, self.events.weights)
         specs = [tf.TensorSpec(column.shape, column.dtype) for column in columns]
         order, rates = tf.TensorSpec((n_events,), tf.int64), tf.TensorSpec((None,), tf.float32)
         prices = tf.TensorSpec((None,), tf.float32)
-        return tf.function(run).get_concrete_function(*specs, order, rates, prices)
+        return tf.function(run, autograph=False).get_concrete_function(*specs, order, rates, prices)
 
     def _trace_scores(self) -> Any:
         import tensorflow as tf
 
         shape = tf.TensorSpec((None, *self.architecture.input_shape), tf.float32)
-        return tf.function(lambda x: self.firmware(x, training=False)[:, 0]).get_concrete_function(shape)
+        scores = tf.function(lambda x: self.firmware(x, training=False)[:, 0], autograph=False)
+        return scores.get_concrete_function(shape)
+
+
+def predict_batch(model: Any) -> int:
+    """Events whose outputs of all layers fit ``PREDICT_VALUES``; at most ``PREDICT_BATCH``, and at least 1."""
+    values: int = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
+    return max(1, min(PREDICT_BATCH, PREDICT_VALUES // values))
 
 
 def epoch_order(seed: int, epoch: int, n_events: int) -> NDArray[np.int64]:
@@ -258,26 +274,30 @@ def epoch_order(seed: int, epoch: int, n_events: int) -> NDArray[np.int64]:
     return order
 
 
-def check_finite(loss: float, *, name: str, epoch: int, options: TrainOptions) -> None:
+def check_finite(loss: float, *, name: str, epoch: int, options: TrainOptions, ebops: float = 0.0) -> None:
     """Raise unless ``loss`` is finite.
 
     Parameters
     ----------
     loss : float
-        Of training or validation events.
+        Of training or validation events, or what EBOPs add to it, or a sum of those.
     name : str
         What is trained, for people.
     epoch : int
         Counted from 1.
     options : TrainOptions
         How it is trained.
+    ebops : float
+        What EBOPs added to the loss before the epoch; 0 where they have no weight in it.
 
     Raises
     ------
     DivergedError
-        It is not.
+        It is not, with what to lower.
     """
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"{name} diverged: its loss is not finite in epoch {epoch}. Lower learning_rate ({options.learning_rate})"
-        )
+    if math.isfinite(loss):
+        return
+    lower = f"learning_rate ({options.learning_rate:g})"
+    if ebops:
+        lower = f"ebops_weight ({options.ebops_weight:g}), with which EBOPs added {ebops:.3g} to it before, or {lower}"
+    raise DivergedError(f"{name} diverged: its loss is not finite in epoch {epoch}. Lower {lower}")

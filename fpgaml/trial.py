@@ -30,6 +30,7 @@ from fpgaml.events import Floats
 from fpgaml.hardware import Hardware
 from fpgaml.metrics import Target
 from fpgaml.study import Point
+from fpgaml.temporary_paths import unwritable
 from fpgaml.train import History, TrainedModel
 from fpgaml.train_options import TrainOptions
 from fpgaml.training_graph import TrainingEvents, TrainingGraph, check_finite, epoch_order
@@ -187,14 +188,15 @@ class TrialTrainer:
     ) -> Validated | None:
         """Train on to ``epochs``, with the curves so far, which grow; the last epoch's scores, if there was one."""
         rates, n_events = graph.constant_rates(options.learning_rate), len(self.events)
-        judged = None
+        judged, ebops = None, graph.ebops_term()
         for epoch in range(len(curves["loss"]) + 1, epochs + 1):
             with self._spending("training"):
                 found = graph.epoch(epoch_order(options.seed, epoch, n_events), rates)
-            check_finite(found["loss"], name=f"trial {trial}", epoch=epoch, options=options)
+            before, ebops = ebops, graph.ebops_term()
+            check_finite(found["loss"] + ebops, name=f"trial {trial}", epoch=epoch, options=options, ebops=before)
             with self._spending("validation"):
                 found["val_loss"], scores = graph.validate()
-                check_finite(found["val_loss"], name=f"trial {trial}", epoch=epoch, options=options)
+                check_finite(found["val_loss"], name=f"trial {trial}", epoch=epoch, options=options, ebops=before)
                 judged = self._judged(scores)
                 found |= judged.metrics()
             for name in CURVES:
@@ -271,7 +273,13 @@ def load_trial(point: Point, directory: Path, epochs: int | None = None) -> Trai
 @contextlib.contextmanager
 def _alone(directory: Path, name: str) -> Iterator[None]:
     """Wait while another worker on this machine is at the same piece of work."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = directory / f"{name}.lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise unwritable(path, error) from error
+    with lock:
+        with contextlib.suppress(OSError):  # not all file systems can: then both do it, with the same result
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -118,7 +118,7 @@ def place_winner(winners: Mapping[str, Any], output: Path) -> None:
     winner = winners["winner"]
     trained = output / "winners" / winner["search_trial"] / f"seed_{winner['seed']}"
     place = output / "trials" / winner["trial"]
-    if (place / "scores.npz").exists():
+    if TrainedModel.is_saved(place) and (place / "scores.npz").exists():
         return
     load_tensorflow()
     kept = {"qkeras": read_scores(trained)}

@@ -21,6 +21,7 @@ from fpgaml.dataset import SPLITS, Dataset
 from fpgaml.environment import load_tensorflow
 from fpgaml.errors import FpgamlError, OutputError, ToolError
 from fpgaml.study import Study
+from fpgaml.temporary_paths import reason
 from fpgaml.trial import TrialTrainer
 
 Result = TypeVar("Result")
@@ -97,10 +98,9 @@ def share(study: Study, dataset: Dataset, directory: Path) -> None:
                 np.save(directory / f"{name}.npy", column)
     except OSError as error:
         mebibytes = sum(column.nbytes for column in columns.values() if column is not None) / 2**20
-        reason = error.strerror or f"the disk may be full ({error})"  # numpy does not keep the reason
         raise OutputError(
-            f"{directory}: the workers' copy of the data cannot be written: {reason}. It takes {mebibytes:.1f} MiB: "
-            "free some space, or choose another place"
+            f"{directory}: the workers' copy of the data cannot be written: {reason(error)}. It takes "
+            f"{mebibytes:.1f} MiB: free some space, or choose another place"
         ) from error
 
 

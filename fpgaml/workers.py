@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import queue
-import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fpgaml.child_process import ChildDied
 from fpgaml.dask_workers import DaskWorkers
 from fpgaml.dataset import Dataset
-from fpgaml.errors import OutputError
 from fpgaml.study import Study
+from fpgaml.temporary_paths import path_beside, unwritable
 from fpgaml.worker import Worker, WorkerDied, run_task, share
+from fpgaml.worker_process import WorkerProcess
 
 __all__ = ["DaskWorkers", "LocalWorkers", "Worker", "WorkerDied", "Workers", "default_workers", "open_workers"]
 
@@ -116,32 +113,26 @@ class SharedData:
     def __init__(self, study: Study, dataset: Dataset, output: Path) -> None:
         self._content = study, dataset
         self._output = Path(output).resolve()
-        self._made: tempfile.TemporaryDirectory[str] | None = None
+        self._held = contextlib.ExitStack()
+        self._written: Path | None = None
         self._lock = threading.Lock()
 
     @property
     def directory(self) -> str:
         """Where they are; errors are those of ``share``."""
         with self._lock:
-            return self._directory
-
-    @cached_property
-    def _directory(self) -> str:
-        try:
-            self.remove()  # what a failed attempt has left
-            self._made = tempfile.TemporaryDirectory(prefix=".search-data.", dir=self._output)
-        except OSError as error:
-            reason = f"{self._output}: cannot be written: {error.strerror}"
-            raise OutputError(f"{reason}. Choose another place or free this one") from error
-        directory = Path(self._made.name) / "search-data"
-        share(*self._content, directory)
-        return str(directory)
+            if self._written is None:
+                try:
+                    fresh = self._held.enter_context(path_beside(self._output / "search-data"))
+                except OSError as error:
+                    raise unwritable(self._output, error) from error
+                share(*self._content, fresh)
+                self._written = fresh
+            return str(self._written)
 
     def remove(self) -> None:
         """Remove the directory; a worker that has mapped its files into memory is not disturbed."""
-        if self._made is not None:
-            self._made.cleanup()
-            self._made = None
+        self._held.close()
 
 
 class LocalWorkers:
@@ -174,7 +165,7 @@ class LocalWorkers:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     found: Result = process.run(run_task, directory, function, *arguments)
-                except BrokenProcessPool:
+                except ChildDied:
                     if process.closed:
                         break
                     told = "its task is begun again" if attempt < ATTEMPTS else "its task is given up"
@@ -196,64 +187,40 @@ class LocalWorkers:
 
 
 class _Process:
-    """One worker process at a time: started when it is needed, replaced when it has died or has done its share.
-
-    A pool of one, because a pool of several loses all its processes when one dies.
-    """
+    """One worker process at a time: started when it is needed, replaced when it has died or has done its share."""
 
     def __init__(self) -> None:
         self.closed = False
-        self._pool: ProcessPoolExecutor | None = None
+        self._process: WorkerProcess | None = None
         self._tasks = 0
         self._lock = threading.Lock()  # so that none is started after the last was killed
 
     def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """``function(*arguments)``, called in the process; ``BrokenProcessPool`` if that dies, or is closed."""
+        """``function(*arguments)``, called in the process; ``ChildDied`` if that dies, or is closed."""
         if self._tasks >= TASKS_PER_PROCESS:
             self.stop()
+        with self._lock:
+            if self.closed:
+                raise ChildDied("closed")
+            if self._process is None:
+                self._process, self._tasks = WorkerProcess(), 0
+            self._tasks += 1
+            process = self._process
         try:
-            with self._lock:
-                if self.closed:
-                    raise BrokenProcessPool("closed")
-                if self._pool is None:
-                    context = multiprocessing.get_context("spawn")
-                    self._pool, self._tasks = ProcessPoolExecutor(1, context, _prepare), 0
-                self._tasks += 1
-                future = self._pool.submit(function, *arguments)
-            found: Result = future.result()
-        except BrokenProcessPool:
+            return process.call(function, *arguments)
+        except ChildDied:
             self.stop()
             raise
-        return found
 
     def close(self) -> None:
-        """Kill the process, and start none any more; whoever waits in ``run`` gets ``BrokenProcessPool``."""
+        """Kill the process, and start none any more; whoever waits in ``run`` gets ``ChildDied``."""
         with self._lock:
             self.closed = True
-            self._kill()
+            if self._process is not None:
+                self._process.kill()
 
     def stop(self) -> None:
         """End the process; nobody may be in ``run`` but the caller."""
-        if self._pool is not None:
-            self._kill()
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
-
-    def _kill(self) -> None:
-        if self._pool is not None:
-            for process in list((self._pool._processes or {}).values()):  # noqa: SLF001  there is no other way to them
-                process.kill()
-
-
-def _prepare() -> None:
-    """Prepare a new worker process of this machine."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has been killed: nobody would ever hear of its results."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        if self._process is not None:
+            self._process.end()
+            self._process = None

@@ -1,36 +1,74 @@
-"""A YAML file as plain values, with the line that each value stands on, and their check against pydantic models."""
+"""A YAML file as plain values, with the line that each value stands on, and their check against pydantic models.
+
+How large a file may be is checked while it is read: before aliases are written out, and before memory is filled. Keys
+are texts as they are written; what other scalars mean is in ``yaml_scalars``.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import pydantic
 import yaml
 
-from fpgaml.errors import StudyError, did_you_mean
+from fpgaml.errors import MESSAGE_LIMIT, StudyError, did_you_mean, printable
+from fpgaml.yaml_scalars import Dumper, plain_value
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Place = tuple[str | int, ...]
 """Keys and positions from the top of the file to a value."""
 
+MAX_BYTES = 2**20
+"""Of a file."""
+MAX_LINES = 10_000
+"""Of the values with aliases written out, one a line, and of a text as many lines as it has ``LINE`` characters."""
+MAX_DEPTH = 16
+"""Of lists and mappings inside each other."""
+MAX_TEXT = 4096
+"""Characters of one text, such as a path."""
+LINE = 40
+SHOWN = 80
+"""Characters of what was found, in a message."""
 
-MAPPING, SEQUENCE, MERGE = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "merge"))
+MAPPING, SEQUENCE, TEXT = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str"))
+PLAIN = "plain"
+"""Tag of a scalar that has neither quotes nor a tag, and may stand for a number."""
+
+TOO_DEEP = f"lists and mappings stand more than {MAX_DEPTH} deep in each other"
+TOO_LONG = f"with aliases written out, there are more than {MAX_LINES:,} lines of values"
+
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""Control characters, halves of characters, and what makes a text look like another."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1, except that 1e-3 is a number, as in YAML 1.2."""
+class _Loader(yaml.BaseLoader):
+    """From text to PyYAML's nodes: all scalars are texts, and nothing is constructed."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """The tag of a node that has none."""
+        if kind is yaml.ScalarNode:
+            return PLAIN if implicit[0] else TEXT
+        return SEQUENCE if kind is yaml.SequenceNode else MAPPING
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Stop before a file fills the memory, or the stack."""
+        self._depth, self._nodes = self._depth + 1, self._nodes + 1
+        if self._depth > MAX_DEPTH + 1 or self._nodes > 2 * MAX_LINES:  # keys are nodes
+            problem = TOO_DEEP if self._depth > MAX_DEPTH + 1 else TOO_LONG
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.get_mark())
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 @dataclass(frozen=True)
@@ -65,17 +103,26 @@ def read_yaml(path: Path) -> YamlSource:
     Raises
     ------
     StudyError
-        The file is not there, is no YAML, has a key twice, or uses YAML's tags or merge keys.
+        The file is not there, is no YAML or too large, has a key twice, uses YAML's tags or merge keys, or a scalar
+        that readers of YAML take for different things.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise StudyError(f"{path}: cannot be read: {error}") from error
+    if len(content) > MAX_BYTES:
+        raise StudyError(f"{path}: is too large for a study: more than {MAX_BYTES // 1024} KiB")
+    try:
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: is no text file") from error
-    lines: dict[Place, int] = {}
-    return YamlSource(path, _parse(text, path, lines), lines)
+        line = content.count(b"\n", 0, error.start) + 1
+        raise StudyError(f"{path}: is no text file: line {line} is not UTF-8") from error
+    values = _Values(path)
+    return YamlSource(path, values.parse(text), values.lines)
 
 
 def parse_value(text: str) -> Any:
@@ -84,12 +131,14 @@ def parse_value(text: str) -> Any:
     Raises
     ------
     StudyError
-        It is no YAML.
+        It is no YAML, or what a file could not hold.
     """
-    try:
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except (yaml.YAMLError, ValueError) as error:
-        raise StudyError(f"{text!r} is no YAML value") from error
+    return _Values(None).parse(text)
+
+
+def dump_yaml(value: Any) -> str:
+    """YAML that ``read_yaml`` reads as ``value``."""
+    return yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True)
 
 
 def checked(
@@ -118,21 +167,34 @@ def checked(
             f"{source.where(there)}: {path_text(there)}: {', or '.join(texts)}{next(iter(texts.values()))}"
             for there, texts in told.items()
         ]
-        raise StudyError("\n".join(lines)) from error
+        raise StudyError(_joined(lines)) from error
 
 
 def path_text(place: Place) -> str:
     """``layers[3].bits`` for a place."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+    parts = (f"[{part}]" if isinstance(part, int) else f".{printable(part, 60)}" for part in place)
+    return "".join(parts).removeprefix(".")
 
 
 def found_text(value: Any) -> str:
     """What was found, for a message: at most a line of it."""
     text = "nothing" if value is None else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def _joined(lines: list[str]) -> str:
+    """As many lines as fit a message, one at least, and how many more there are."""
+    shown, length = 1, len(lines[0])
+    while shown < len(lines) and (length := length + len(lines[shown]) + 1) <= MESSAGE_LIMIT - len("\nand 20000 more"):
+        shown += 1
+    more = len(lines) - shown
+    return "\n".join(lines[:shown]) + (f"\nand {more} more" if more else "")
 
 
 _NOWHERE = object()
+
+COMPARISONS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+"""pydantic's findings about limits, and what it calls each limit."""
 
 
 def _at(value: Any, place: Place) -> Any:
@@ -162,7 +224,9 @@ def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", details["expected"])
         return place, f"unknown value {found_text(found)}; {did_you_mean(found, allowed)}", ""
-    if kind == "tuple_type":
+    if kind in COMPARISONS and isinstance(details[COMPARISONS[kind]], float):  # which pydantic writes out
+        text = f"{text.rpartition(' ')[0]} {details[COMPARISONS[kind]]:g}"
+    elif kind == "tuple_type":
         text = "should be a list"
     elif kind == "too_long":
         text = f"should have at most {details['max_length']} items"
@@ -182,42 +246,111 @@ def _fields(model: type[pydantic.BaseModel], place: Place) -> list[str]:
     return list(model.model_fields)
 
 
-def _parse(text: str, path: Path, lines: dict[Place, int]) -> Any:
-    try:
-        loader = _Loader(text)
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: is no YAML: it holds a control character") from error
-    try:
-        node = loader.get_single_node()
-        return None if node is None else _construct(loader, node, (), lines, path)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise StudyError(f"{where}: is no YAML: {getattr(error, 'problem', None) or error}") from error
-    except (RecursionError, ValueError) as error:  # ValueError: a date that no calendar has
-        reason = "it holds itself" if isinstance(error, RecursionError) else error
-        raise StudyError(f"{path}: is no YAML: {reason}") from error
-    finally:
-        loader.dispose()
+@dataclass
+class _Values:
+    """The values of one text, as they are read.
 
+    Parameters
+    ----------
+    path : Path, optional
+        The file, for messages; they quote the text if not given.
+    lines : mapping of Place to int
+        The line of every key and every item so far.
+    """
 
-def _construct(loader: _Loader, node: yaml.Node, place: Place, lines: dict[Place, int], path: Path) -> Any:
-    line = node.start_mark.line + 1
-    lines.setdefault(place, line)
-    if isinstance(node, yaml.CollectionNode) and node.tag not in (MAPPING, SEQUENCE):
-        raise StudyError(f"{path}:{line}: the tag {node.tag} is not supported: mappings, lists and scalars are")
-    if isinstance(node, yaml.MappingNode):
+    path: Path | None
+    lines: dict[Place, int] = field(default_factory=dict)
+    _text: str = ""
+    _count: int = 0
+    _around: list[yaml.Node] = field(default_factory=list)
+    """The lists and mappings that the present value stands in."""
+
+    def parse(self, text: str) -> Any:
+        """All of it; StudyError where it is wrong."""
+        self._text = text
+        try:
+            loader = _Loader(text)
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise self._not_yaml(line, f"it holds the control character {chr(error.character)!r}") from error
+        try:
+            node = loader.get_single_node()
+        except yaml.MarkedYAMLError as error:
+            line = (error.problem_mark or loader.get_mark()).line + 1
+            raise self._not_yaml(line, ", ".join(filter(None, (error.context, error.problem)))) from error
+        except (ValueError, OverflowError) as error:  # of chr(), for an escape in quotes
+            line = loader.get_mark().line + 1
+            raise self._not_yaml(line, "an escape names a character that Unicode does not have") from error
+        finally:
+            loader.dispose()
+        return None if node is None else self._value(node, ())
+
+    def _value(self, node: yaml.Node, place: Place) -> Any:
+        self.lines.setdefault(place, node.start_mark.line + 1)
+        self._count += 1
+        if self._count > MAX_LINES:
+            raise self._error(place[:1], TOO_LONG)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, place)
+        if node.tag not in (MAPPING, SEQUENCE):
+            raise self._error(place, f"the tag {_tag_text(node)} is not supported: mappings, lists and scalars are")
+        if any(node is outer for outer in self._around):
+            raise self._error(place, "is no YAML: it holds itself")
+        if len(place) >= MAX_DEPTH:
+            raise self._error(place, TOO_DEEP)
+        self._around.append(node)
+        value = self._mapping(node, place) if isinstance(node, yaml.MappingNode) else self._sequence(node, place)
+        self._around.pop()
+        return value
+
+    def _mapping(self, node: yaml.Node, place: Place) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if key_node.tag == MERGE:
-                raise StudyError(f"{path}:{line}: << is not supported: write the keys here")
-            key = str(loader.construct_object(key_node))
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag not in (PLAIN, TEXT):
+                raise self._error(place, "a key should be a text, without a tag", line)
+            key = key_node.value
+            if key == "<<" and key_node.tag == PLAIN:
+                raise self._error(place, "<< is not supported: write the keys here", line)
+            self._check_text(key, place, line)
             if key in mapping:
-                raise StudyError(f"{path}:{line}: key {key!r} stands here a second time")
-            lines[(*place, key)] = line
-            mapping[key] = _construct(loader, value_node, (*place, key), lines, path)
+                raise self._error(place, f"key {found_text(key)} stands here a second time", line)
+            self.lines[(*place, key)] = line
+            mapping[key] = self._value(value_node, (*place, key))
         return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, item, (*place, number), lines, path) for number, item in enumerate(node.value)]
-    return loader.construct_object(node)
+
+    def _sequence(self, node: yaml.Node, place: Place) -> list[Any]:
+        return [self._value(item, (*place, number)) for number, item in enumerate(node.value)]
+
+    def _scalar(self, node: yaml.ScalarNode, place: Place) -> Any:
+        self._check_text(node.value, place)
+        if node.tag == TEXT:
+            return node.value
+        if node.tag != PLAIN:
+            raise self._error(place, f"the tag {_tag_text(node)} is not supported: leave it out")
+        try:
+            return plain_value(node.value)
+        except ValueError as error:
+            raise self._error(place, str(error)) from error
+
+    def _check_text(self, text: str, place: Place, line: int | None = None) -> None:
+        """Refuse what no name, path or number can be."""
+        self._count += len(text) // LINE
+        if len(text) > MAX_TEXT:
+            raise self._error(place, f"{found_text(text)} has {len(text)} characters; allowed: {MAX_TEXT}", line)
+        if wrong := FORBIDDEN.search(text):
+            raise self._error(place, f"{found_text(text)} holds {wrong[0]!r}, which no text may: leave it out", line)
+
+    def _not_yaml(self, line: int, reason: str) -> StudyError:
+        if self.path is None:
+            return StudyError(f"{found_text(self._text)} is no YAML value: {reason}")
+        return StudyError(f"{self.path}:{line}: is no YAML: {reason}")
+
+    def _error(self, place: Place, reason: str, line: int | None = None) -> StudyError:
+        where = f"{self.path}:{self.lines[place] if line is None else line}" if self.path else found_text(self._text)
+        return StudyError(": ".join(filter(None, (where, path_text(place), reason))))
+
+
+def _tag_text(node: yaml.Node) -> str:
+    """A tag as people write it."""
+    return str(node.tag).replace("tag:yaml.org,2002:", "!!", 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fuzz.random_networks import FIELDS
 from networks import inputs_for, network
 
 from fpgaml.builder import build_model, fold, model_weights, quantized_weights, set_model_weights
-from fpgaml.layers import layer_class
+from fpgaml.errors import FpgamlError
+from fpgaml.layers import layer_class, layer_kinds
 
 pytestmark = pytest.mark.slow
 
@@ -81,3 +83,31 @@ def test_quantized_weights_are_those_that_qkeras_computes_with():
     np.testing.assert_array_equal(dense.kernel_quantizer_internal(dense.kernel), quantized["dense_1"]["kernel"])
     np.testing.assert_array_equal(dense.bias_quantizer_internal(dense.bias), quantized["dense_1"]["bias"])
     assert quantized["conv2d_1"].keys() == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in layer_kinds() if kind[-2:] in ("1d", "2d")])
+def test_what_is_accepted_can_be_trained(kind):
+    """TensorFlow has no gradient, or no forward pass, for some combinations of windows, steps and images."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(list(kind.encode()))
+    n_accepted = 0
+    for _ in range(16):
+        shape = (*(int(size) for size in rng.integers(1, 8, int(kind[-2]))), int(rng.integers(1, 4)))
+        try:
+            layer = layer_class(kind)(**FIELDS[kind](rng, shape))
+            output_shape = layer.output_shape(shape)
+        except (FpgamlError, ValueError):
+            continue
+        n_accepted += 1
+        x = tf.constant(rng.normal(size=(2, *shape)), tf.float32)
+        for quantized in (True, False):
+            keras_layer = layer.keras_layer("layer", quantized=quantized, dtype="float32", seed=1)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = keras_layer(x, training=True)
+                total = tf.reduce_sum(outputs**2)
+            assert outputs.shape == (2, *output_shape)
+            for gradient in tape.gradient(total, [x, *keras_layer.trainable_variables]):
+                assert np.isfinite(gradient).all()
+    assert n_accepted >= 5

@@ -6,17 +6,20 @@ import fcntl
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 import pytest
 from small_study import IMAGE_STUDY, STUDY, fpgaml, without_compiler, write_study
 
 import fpgaml as package
-from fpgaml.cli import _signals, main
+from fpgaml.cli import AGAIN_S, _signals, main
 
 TRAIN = "train: {epochs: 2, batch_size: 64, learning_rate: 0.01}"
 FIRST, RELU, LAST = "{kind: dense, units: 4, bits: [8, 2]}", "{kind: relu, bits: [8, 3]}", "units: 1, bits: [8, 2]}"
@@ -278,6 +281,8 @@ def test_what_is_no_run_is_refused(capsys, tmp_path, command, output):
         (["unit=3"], "unknown choice 'unit'; did you mean 'units'? Allowed: rate, units"),
         (["units=3"], "no value for the choice 'rate'; allowed: [0.01, 0.001]"),
         (["units=5", "rate=1e-3"], "the choice 'units' has no value 5; allowed: [3, 4]"),
+        (["units=1:30"], "--choose units=1:30: '1:30': readers of YAML take 1:30 for different things: write 90, or"),
+        (["units=!!timestamp xyz"], "the tag !!timestamp is not supported: leave it out"),
     ],
 )
 def test_choices_that_do_not_fit_are_refused(capsys, tmp_path, choose, part):
@@ -326,6 +331,19 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     described = json.loads(capsys.readouterr().out)
     assert described["events"]["test"] == {"signal": 60, "background": 60}
     assert described["sha256"] in said.out
+    assert "No validation or test event has exactly the inputs of an event in an earlier split." in said.out
+    study.write_text(study.read_text().replace("label: kind", "label: kind\n  group: run"))
+    events = tmp_path / "events.csv"
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join(f"{line},{number // 5 if number else 'run'}" for number, line in enumerate(lines)))
+    assert main(["data", str(study)]) == 0
+    assert re.search(r"test: \d\d groups with signal, \d\d with background", capsys.readouterr().out)
+    study.write_text(study.read_text().replace("\n  group: run", ""))
+    lines = events.read_text().splitlines()
+    events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
+    assert main(["data", str(study)]) == 0
+    said = capsys.readouterr()
+    assert re.search(r"\d+ of 180 \([\d.]+ %\) test events have exactly the inputs of an event in training or", said.out)
 
 
 def test_without_a_command_there_is_help(capsys):
@@ -357,6 +375,41 @@ def test_help_version_and_wrong_usage(capsys, arguments, code):
         assert said.out == f"fpgaml {package.__version__}\n"
 
 
+HOSTILE = "\x1b[31m\u202e" + "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "arguments", [[HOSTILE], ["data", HOSTILE], ["run", "x", "--output", "y", "--workers", HOSTILE]]
+)
+def test_an_argument_is_told_without_what_a_terminal_would_obey(capsys, arguments):
+    try:
+        code = main(arguments)
+    except SystemExit as left:
+        code = left.code
+    message = re.sub(r"\Ausage: .*?^fpgaml", "fpgaml", capsys.readouterr().err, flags=re.DOTALL | re.MULTILINE)
+    assert code == 2
+    assert all(character.isprintable() or character == "\n" for character in message)
+    assert len(message) < 600
+
+
+def test_a_line_of_the_log_is_told_without_what_a_terminal_would_obey(tmp_path):
+    program = """
+import logging
+from fpgaml.cli import _start_logging
+_start_logging(0)
+logging.getLogger("fpgaml").warning("a column named %s", "\\x1b[31m\\u202e")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr == "WARNING fpgaml: a column named \\x1b[31m\\u202e\n"
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1" * 30, "1" * 5000, "x"])
+def test_a_count_has_limits(capsys, number):
+    with pytest.raises(SystemExit):
+        main(["run", "x", "--output", "y", "--workers", number])
+    assert re.search("should be 1 to 1000000000|invalid count value", capsys.readouterr().err)
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path):
     command = [sys.executable, "-m", "fpgaml.cli", "data", str(write_study(tmp_path))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -370,7 +423,10 @@ def test_results_that_cannot_be_written_are_an_error(tmp_path):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "fpgaml: [Errno 28] No space left on device\n"
+    assert done.stderr == (
+        "fpgaml: standard output: cannot be written: No space left on device. Free some room there, and run the same "
+        "again\n"
+    )
 
 
 def test_progress_goes_to_the_terminal_and_results_to_stdout(tmp_path):
@@ -429,3 +485,95 @@ def test_an_interrupt_that_a_library_swallows_comes_again(number):
     assert received == [number]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_what_an_interrupt_makes_the_program_do_is_not_interrupted():
+    ended = []
+
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(2 * AGAIN_S)
+            ended.append("well")
+
+    with _signals() as received, pytest.raises(KeyboardInterrupt):
+        work()
+    assert ended == ["well"]
+    assert received == [signal.SIGINT, signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_end_that_takes_too_long_can_be_interrupted(monkeypatch):
+    monkeypatch.setattr("fpgaml.cli.PATIENCE_S", 0.1)
+
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("the second one was ignored")
+
+    with _signals(), pytest.raises(KeyboardInterrupt):
+        work()
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "nohup"])
+def test_a_terminal_that_is_closed(handler):
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        with _signals() as received:
+            if handler == signal.SIG_IGN:
+                os.kill(os.getpid(), signal.SIGHUP)
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    os.kill(os.getpid(), signal.SIGHUP)
+        assert received == ([] if handler == signal.SIG_IGN else [signal.SIGHUP])
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.slow
+def test_a_command_in_a_terminal_that_is_closed_ends_without_a_trace(tmp_path):
+    study, output = write_study(tmp_path), tmp_path / "output"
+    (tmp_path / "tmp").mkdir()
+    main_end, terminal = os.openpty()
+
+    def own_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests may have been started with nohup
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-m", "fpgaml.cli", "-v", "run", str(study), "--output", str(output)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), "FPGAML_CACHE_DIR": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
+        preexec_fn=own_terminal,  # noqa: PLW1509
+    ) as running:
+        os.close(terminal)
+        said = b""
+        while b"stages: training" not in said:
+            said += os.read(main_end, 1000)
+        os.close(main_end)
+        assert running.wait(timeout=120) == 128 + signal.SIGHUP
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not list(output.rglob(".*"))
+    assert (output / "dataset.json").exists()
+
+
+def test_a_full_disk_that_nobody_has_told_of_is_told(capsys, tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError("16 requested and 0 written")  # as numpy says it
+
+    monkeypatch.setattr("fpgaml.pipeline.describe_dataset", full)
+    assert main(["data", str(write_study(tmp_path))]) == 2
+    assert "the disk may be full (16 requested and 0 written). Free some room there" in capsys.readouterr().err

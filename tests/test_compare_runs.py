@@ -8,12 +8,14 @@ import shutil
 
 import numpy as np
 import pytest
+from hostile_text import EVIL, pictures
 from test_report import TRIAL, write_run
 
 from fpgaml import metrics
 from fpgaml.cli import main
 from fpgaml.compare_runs import compare_runs
 from fpgaml.comparison import compare
+from fpgaml.drawing import write
 from fpgaml.errors import DataError, OutputError
 from fpgaml.metrics import Target
 from fpgaml.runs import load_run
@@ -310,3 +312,12 @@ def test_the_command_refuses_before_it_works(runs, tmp_path, capsys):
     assert "should end in .png or .pdf" in capsys.readouterr().err
     assert main(["compare", str(runs[0])]) == 2
     assert capsys.readouterr().err == "fpgaml: a comparison needs two runs or more, found 1\n"
+
+
+def test_names_of_folders_are_only_names(runs, tmp_path):
+    evil = [shutil.copytree(run, tmp_path / f"{number} {EVIL.replace('/', '')}") for number, run in enumerate(runs[:2])]
+    found = compare_runs(evil, replicas=20)
+    assert pictures(found.markdown) == []
+    assert "<script>" not in found._repr_html_()
+    write(found.figure(), tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0

@@ -178,23 +178,70 @@ def test_what_was_asked_for_is_in_the_written_project(whole_project, tmp_path):
     assert replace(project, hardware=whole_project.hardware).architecture == whole_project.architecture
 
 
-@pytest.mark.parametrize(("bits", "refused"), [((4, -1), True), ((4, 0), False)])
-def test_a_layer_whose_weights_are_all_zero_is_refused_where_hls4ml_would_stop(bits, refused, tmp_path):
-    dense = layer_class("dense")
+def trained_to_nothing() -> TrainedModel:
+    """What training can leave of layers, one after the other: sums that are all zero, or far below the next step.
+
+    Rounding down, the last activation gives more than zero: the first step below.
+    """
+    dense, relu, quantize = (layer_class(kind) for kind in ("dense", "relu", "quantize"))
     architecture = network(
-        (4,), [dense(units=3, bits=(2, 1)), layer_class("relu")(bits=bits), dense(units=1, bits=(6, 1))]
+        (4,),
+        [
+            *(dense(units=3, bits=(2, 1)), relu(bits=(4, -1))),  # weights and biases zero
+            *(dense(units=3, bits=(8, 2)), relu(bits=(12, 12))),  # sums in [-0.125, 0.125]
+            *(dense(units=3, bits=(8, 2)), quantize(bits=(4, 6), rounding="RND")),  # sums in [-1, 1], steps of 8
+            *(dense(units=3, bits=(8, 2)), relu(bits=(1, 1), rounding="TRN")),  # sums in [-0.5, 0.5]
+            *(dense(units=3, bits=(8, 2)), quantize(bits=(4, 5), rounding="TRN")),  # the same, -4 where below zero
+            dense(units=2, bits=(8, 4)),
+        ],
     )
-    whole = random_model(architecture, seed=1)
-    empty = {key: np.zeros_like(values) for key, values in whole.weights["dense_1"].items()}
-    trained = TrainedModel(whole.firmware, {**whole.weights, "dense_1": empty})
-    if not refused:
-        assert compare(convert(trained, Hardware(), tmp_path / "p", name="tiny"), trained, np.ones((5, 4))).exact
+    rng = np.random.default_rng(1)
+    weights = {}
+    for number, scale in enumerate([0, 2**-5, 2**-3, 2**-3, 2**-3, 1], start=1):
+        (step,) = (step for step in architecture.steps if step.name == f"dense_{number}")
+        (n_in,), (n_out,) = step.input_shape, step.output_shape
+        weights[step.name] = {
+            "kernel": rng.choice([-scale, scale], (n_in, n_out)),
+            "bias": rng.choice([-scale, scale], n_out),
+        }
+    return TrainedModel(architecture, weights)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"backend": "vitis", "io_type": "io_stream", "strategy": "resource"}, {"backend": "rtl"}],
+    ids=str,
+)
+def test_layers_that_only_give_zero_are_exact(options, tmp_path):
+    trained = trained_to_nothing()
+    x = inputs_for(trained.firmware, 500, seed=3)
+    outputs = trained.layer_outputs(x)
+    activations = [step.name for step in trained.firmware.steps if step.layer.role == "quantizer"]
+    assert [np.unique(outputs[name]).tolist() for name in activations] == [[0.0]] * 4 + [[-4.0, 0.0]]
+    project = convert(trained, Hardware(**options), tmp_path / "p", name="tiny")
+    if options == {"backend": "rtl"}:
+        inputs = x.astype(np.float64)
+        assert np.array_equal(get_backend("rtl").interpret(project.directory, inputs), trained.predict(x))
         return
-    told = "dense_1: all its weights and biases are zero .* relu_1 takes values up to 0.4"
-    with pytest.raises(ToolError, match=told):
-        convert(trained, Hardware(), tmp_path / "p", name="tiny")
-    assert not (tmp_path / "p").exists()
-    # The refusal is for hls4ml's sake: where this passes, it can go.
-    graph = (tmp_path / "g", "tiny", trained.firmware, trained.quantized_weights, Hardware())
-    with pytest.raises(ToolError, match="AssertionError: min must be less than or equal to max"):
-        get_backend("vivado").graph(*graph)
+    assert compare(project, trained, x, processes=1).exact
+
+
+def test_scores_of_an_image_are_one_row(tmp_path):
+    """A reshape at the end, also before an activation, is none of hls4ml's nodes: it would warn of it."""
+    layers = {kind: layer_class(kind) for kind in ("conv1d", "quantize", "global_max_pooling1d", "flatten")}
+    conv = layers["conv1d"](filters=2, kernel_size=2, bits=(4, 1))
+    rounded = [conv, layers["quantize"](bits=(6, 2))]
+    for number, (last, n_outputs) in enumerate(
+        [
+            ([conv], 6),
+            ([*rounded, layers["flatten"]()], 6),
+            ([*rounded, layers["global_max_pooling1d"](), layers["quantize"](bits=(3, 2))], 2),
+        ]
+    ):
+        trained = random_model(network((4, 1), last), seed=5)
+        x = inputs_for(trained.firmware, 50, seed=6)
+        assert trained.predict(x).shape == (50, n_outputs)
+        options = {"backend": "vitis", "io_type": "io_stream"} if number % 2 else {}
+        project = convert(trained, Hardware(**options), tmp_path / str(number), name="tiny")
+        if number == 2:
+            assert compare(project, trained, x, processes=1).exact

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import decimal
+import io
+import os
+import random
+import subprocess
 import sys
+import zipfile
 
 import h5py
 import numpy as np
@@ -11,9 +17,10 @@ import pyarrow.parquet
 import pytest
 import uproot
 
-from fpgaml.data_files import FORMATS, file_format, load_dataset, numbers, read_columns, save_dataset
+from fpgaml import data_files, memory
+from fpgaml.data_files import FORMATS, LARGEST, file_format, load_dataset, numbers, read_columns, save_dataset
 from fpgaml.dataset import Dataset
-from fpgaml.errors import DataError, OutputError, ToolError
+from fpgaml.errors import DataError, FpgamlError, OutputError, ToolError
 
 N = 40
 
@@ -27,7 +34,11 @@ def full_dataset() -> Dataset:
         weights=rng.uniform(size=N),
         training_weights=rng.uniform(size=N),
         groups=rng.integers(0, 9, N),
-        quantities={"ht_gev": rng.uniform(size=N), "m4b_gev": np.where(rng.random(N) < 0.5, np.nan, 1.0)},
+        quantities={
+            "ht_gev": rng.uniform(size=N),
+            "m4b_gev": np.where(rng.random(N) < 0.5, np.nan, 1.0),
+            **{name: rng.uniform(size=N) for name in ("..", "a/b", "a.b", "a%2Fb", "n\0ul", "η [–]")},
+        },
         names=("a", "η"),
         rate_khz=30_976.0,
         metadata={"seed": 1, "nested": {"list": [1, 2.5, None, "x"], "long": "y" * 100_000}},
@@ -281,3 +292,281 @@ def test_holes_in_csv_become_nan(tmp_path):
     path.write_text("a,b\n1,2\n,3\n5,nan\n")
     with pytest.raises(DataError, match="2 of 3 rows hold NaN, infinity or nothing in 'a', 'b'; the first is row 1"):
         numbers(read_columns(path), ["a", "b"], where="t.csv")
+
+
+def npy(values, **options):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, np.asarray(values), **options)
+    return file.getvalue()
+
+
+def npy_head(shape, descr="<f8"):
+    """The head of an array without its content."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": descr})
+    return file.getvalue()
+
+
+def npz(path, compression=zipfile.ZIP_STORED, **members):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def hdf5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, options in arrays.items():
+            file.create_dataset(name, **options)
+
+
+def parquet(path, **columns):
+    pa.parquet.write_table(pa.table(columns), path)
+
+
+def ragged_root(path):
+    import awkward as ak
+
+    with uproot.recreate(path) as file:
+        file.mktree("tree", {"x": "var * float64"})
+        file["tree"].extend({"x": ak.Array([[1.0], [1.0, 2.0]])})
+
+
+NEEDS = "needs [0-9,.e+]+ GB of memory, [0-9,.e+]+ GB are free"
+
+HOSTILE = {
+    "latin-1 header": ("t.csv", lambda path: path.write_bytes(b"x,\xe9\n1,2\n"), "first line is not UTF-8"),
+    "latin-1 text": ("t.csv", lambda path: path.write_bytes(b"x,y\n\xe9,2\n"), "text in column 'x' is not UTF-8"),
+    "UTF-16": ("t.csv", lambda path: path.write_bytes("x,y\n1,2\n".encode("utf-16")), "is UTF-16"),
+    "gzip": ("t.csv", lambda path: path.write_bytes(b"\x1f\x8b\x08"), "compressed by gzip"),
+    "an enormous field": ("t.csv", lambda path: path.write_bytes(b"x\n" + b"1" * 2**22), "longer than 1,048,576 bytes"),
+    "an enormous head": (
+        "t.csv",
+        lambda path: path.write_bytes(b"x" * 2**22 + b"\n1\n"),
+        "longer than 1,048,576 bytes",
+    ),
+    "no npy": ("t.npz", lambda path: npz(path, x=b"hello"), "'x' in it is no array of numpy's"),
+    "an empty npy": ("t.npz", lambda path: npz(path, x=b""), "'x' in it is no array of numpy's"),
+    "objects": ("t.npz", lambda path: npz(path, x=npy([{}], allow_pickle=True)), "'x' holds Python objects"),
+    "npz claim": (
+        "t.npz",
+        lambda path: npz(path, x=npy_head((10**12,))),
+        "8,000,000,000,000 bytes.*has 0: it is damaged",
+    ),
+    "npz overflow": ("t.npz", lambda path: npz(path, x=npy_head((2**62, 2**62))), "has 0: it is damaged"),
+    "npz negative": ("t.npz", lambda path: npz(path, x=npy_head((-2, -4)) + bytes(8)), "damaged"),
+    "npz scalar": ("t.npz", lambda path: npz(path, x=npy(3.0)), "'x' is a single value"),
+    "bytes": ("t.npz", lambda path: npz(path, x=npy(np.array([b"\xff"]))), "text in column 'x' is not UTF-8"),
+    "HDF5 claim": (
+        "t.h5",
+        lambda path: hdf5(path, x={"shape": (10**12,), "chunks": (10**6,), "dtype": "f8"}),
+        rf"'x', float64 of shape \(1000000000000,\), {NEEDS}",
+    ),
+    "HDF5 text": ("t.h5", lambda path: hdf5(path, x={"data": np.array([b"\xff"])}), "text in column 'x' is not UTF-8"),
+    "HDF5 long text": (
+        "t.h5",
+        lambda path: hdf5(path, x={"data": [b"\xff"], "dtype": h5py.string_dtype()}),
+        "text in column 'x' is not UTF-8",
+    ),
+    "HDF5 lists": ("t.h5", lambda path: hdf5(path, x={"shape": (3,), "dtype": h5py.vlen_dtype("f8")}), "not values"),
+    "HDF5 elsewhere": (
+        "t.h5",
+        lambda path: hdf5(path, x={"shape": (3,), "dtype": "f8", "external": [("/dev/zero", 0, 24)]}),
+        "lie in other files",
+    ),
+    "a column twice": (
+        "t.parquet",
+        lambda path: pa.parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"]), path),
+        "'x' stands there 2 times",
+    ),
+    "parquet records": ("t.parquet", lambda path: parquet(path, x=[{"y": 1}]), r"'x' holds struct<y: int64>"),
+    "parquet bytes": ("t.parquet", lambda path: parquet(path, x=[b"\xff"]), "text in column 'x' is not UTF-8"),
+    "ragged ROOT": ("t.root", ragged_root, "'x' does not hold numbers"),
+}
+
+
+def is_decent(message, path):
+    return str(path) in message and len(message) <= 500 and message.isprintable()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_by_name(name, tmp_path):
+    file_name, make, message = HOSTILE[name]
+    make(tmp_path / file_name)
+    with pytest.raises(DataError, match=message) as error:
+        read_columns(tmp_path / file_name, ["x"])
+    assert is_decent(str(error.value), tmp_path / file_name)
+
+
+def test_nothing_of_a_file_is_executed(tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    npz(tmp_path / "t.npz", x=npy(np.array([Harm()], object), allow_pickle=True), y=npy([1.0]))
+    with pytest.raises(DataError, match="Python objects"):
+        read_columns(tmp_path / "t.npz")
+    assert read_columns(tmp_path / "t.npz", ["y"])["y"].tolist() == [1.0]
+    name = f"__import__('os').mkdir('{tmp_path / 'harm'}')"
+    with uproot.recreate(tmp_path / "t.root") as file:
+        file.mktree("tree", {"y": np.float64})
+        file["tree"].extend({"y": np.ones(2)})
+    with pytest.raises(DataError, match="no column"):
+        read_columns(tmp_path / "t.root", [name])
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_claimed_is_compared_with_memory_first(kind, tmp_path, monkeypatch):
+    path = tmp_path / f"t.{suffix(kind)}"
+    write(path, kind, {"x": np.zeros(100_000), "y": np.zeros(100_000)})
+    assert len(read_columns(path, ["x"])["x"]) == 100_000
+    monkeypatch.setattr(memory, "free_memory", lambda: 700_000)
+    with pytest.raises(DataError, match=NEEDS) as error:
+        read_columns(path, ["x"])
+    assert is_decent(str(error.value), path)
+    assert kind == "csv" or "'x'" in str(error.value)
+
+
+def test_columns_that_nobody_wants_may_be_anything(tmp_path):
+    npz(tmp_path / "t.npz", x=npy([1.0]), y=b"junk", **{"../../z": npy([2.0])})
+    assert read_columns(tmp_path / "t.npz", ["x"])["x"].tolist() == [1.0]
+    columns = [pa.array([1.0]), pa.array([2]), pa.array([3]), pa.array([{"a": 1}])]
+    pa.parquet.write_table(pa.Table.from_arrays(columns, ["x", "y", "y", "z"]), tmp_path / "t.parquet")
+    assert read_columns(tmp_path / "t.parquet", ["x"])["x"].tolist() == [1.0]
+
+
+def test_a_compressed_claim_beyond_the_limit_of_memory_is_refused(tmp_path):
+    """With the process's real limit: 40 KiB that unpack to 40 MB, where 20 MB more are allowed."""
+    npz(tmp_path / "t.npz", zipfile.ZIP_DEFLATED, x=npy(np.zeros(5_000_000)))
+    program = """
+import resource, sys
+from pathlib import Path
+import psutil
+from fpgaml.data_files import read_columns
+from fpgaml.errors import DataError
+limit = psutil.Process().memory_info().vms + 20_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    read_columns(Path(sys.argv[1]), ["x"])
+except DataError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "t.npz"], capture_output=True, text=True, check=True
+    )
+    assert f"{tmp_path / 't.npz'}: 'x', float64 of shape (5000000,), needs 0.04 GB" in done.stdout
+
+
+def test_texts_of_varying_length(tmp_path, monkeypatch):
+    path, texts = tmp_path / "t.h5", ["g", "é", "", "\x1b", "long" * 100]
+    rows = np.array(list(enumerate(texts)), [("n", "f8"), ("text", h5py.string_dtype())])
+    hdf5(path, text={"data": texts}, square={"data": [texts, texts]}, rows={"data": rows})
+    found = read_columns(path, ["text"])["text"]
+    assert found.tolist() == texts
+    assert read_columns(path, ["square"])["square"].tolist() == [texts, texts]
+    in_rows = read_columns(path, table="rows")
+    assert in_rows["text"].tolist() == texts
+    assert in_rows["n"].tolist() == [0, 1, 2, 3, 4]
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 32] = bytes(16)  # an object without a size: HDF5 walks on the spot
+    path.write_bytes(content)
+    monkeypatch.setattr(data_files, "TEXT_SECONDS", 1)
+    with pytest.raises(
+        DataError, match="cannot be read as HDF5: the text in 'text' is damaged: reading it does not end"
+    ):
+        read_columns(path, ["text"])
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "zero.npz").symlink_to("/dev/zero")
+    (tmp_path / "loop.h5").symlink_to("loop.h5")
+    expected = {
+        "pipe.csv": "a pipe, a socket or a device",
+        "zero.npz": "a pipe, a socket or a device",
+        "loop.h5": "cannot be read: Too many levels",
+        "x" * 300 + ".csv": "cannot be read: File name too long",
+        "nul\0.csv": r"nul\\x00.csv: no file can have this name",
+        "line\n\u202e.csv": r"line\\n\\u202e.csv: no such file",
+    }
+    for name, message in expected.items():
+        with pytest.raises(DataError, match=message) as error:
+            read_columns(tmp_path / name)
+        assert len(str(error.value)) <= 500
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_must_not_be_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x\n1\n")
+    path.chmod(0)
+    with pytest.raises(DataError, match=r"t\.csv: cannot be read: Permission denied"):
+        read_columns(path)
+
+
+def test_decimals_bytes_and_dictionaries_of_parquet(tmp_path):
+    parquet(
+        tmp_path / "t.parquet",
+        x=[decimal.Decimal("1.25"), None],
+        y=[b"\xc3\xa9", None],
+        z=pa.array(["g", None]).dictionary_encode(),
+        n=pa.array([3, 4]).dictionary_encode(),
+    )
+    found = read_columns(tmp_path / "t.parquet")
+    assert np.array_equal(found["x"], [1.25, np.nan], equal_nan=True)
+    assert found["y"].tolist() == ["é", None]
+    assert found["z"].tolist() == ["g", None]
+    assert found["n"].tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (np.ones(3) * 1j, "they are complex. Give real and imaginary part"),
+        (np.zeros(3, "M8[s]"), "they are dates"),
+        (np.zeros(3, "m8[s]"), "they are time differences"),
+        (np.zeros(3, [("a", "f8")]), "records of several values"),
+        (np.array(["1", "2"]), "the numbers are stored as text"),
+        (np.array([1.0, 1e308, 2.0]), r"'x' holds 1e\+308 in row 1 .*beyond ±3.4e\+38"),
+        (np.array([[1.0, 2.0], [np.nan, -1e39]]), r"'x' holds -1e\+39 in row 1"),
+        (np.array([np.longdouble("1e4000")]), "NaN, infinity"),
+    ],
+)
+def test_what_is_no_usable_number(column, message):
+    with pytest.raises(DataError, match=message):
+        numbers({"x": column}, ["x"], where="t.npz", finite=column.ndim == 1)
+
+
+def test_numbers_at_the_edge():
+    column = np.array([LARGEST, -LARGEST, 5e-324, 0.0])
+    assert np.array_equal(numbers({"x": column}, ["x"], where="t.npz")["x"], column)
+    whole = np.array([2**53 + 1, 2**64 - 1], np.uint64)
+    assert numbers({"x": whole}, ["x"], where="t.npz")["x"].tolist() == [2.0**53, 2.0**64]
+    assert numbers({"x": np.array([True, False])}, ["x"], where="t.npz")["x"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_damaged_files_are_read_or_refused_by_name(kind, tmp_path):
+    """Cut short, or with bits flipped: whatever the packages raise is an error for people."""
+    path = tmp_path / f"t.{suffix(kind)}"
+    write(path, kind, {name: column for name, column in TABLE.items() if kind != "root" or name != "kind"})
+    whole, generator = path.read_bytes(), random.Random(7)
+    outcomes = []
+    for _ in range(30):
+        content = bytearray(whole)
+        if generator.random() < 0.4:
+            content = content[: generator.randrange(1, len(content))]
+        for _ in range(generator.choice([0, 1, 8])):
+            content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        path.write_bytes(content)
+        told = None
+        try:
+            read_columns(path, ["pt", "n_hits"])
+        except FpgamlError as error:
+            told = str(error)
+        outcomes.append(told)
+    messages = list(filter(None, outcomes))
+    assert messages
+    assert all(is_decent(message, path) for message in messages)

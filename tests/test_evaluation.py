@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -329,13 +330,19 @@ def test_an_unknown_performance_is_named(judged):
         judged[2].performance("csin")
 
 
+HOSTILE_NAMES = ("x/../../../y", "a\0b", "a\0c", "a%2Fb", "a/b", "file", "η [GeV]", "y.npy")
+
+
 def test_events_come_back_from_disk(tmp_path):
     dataset = Dataset(
         x=np.zeros((6, 2), np.float32),
         y=np.array([0, 1, 0, 1, 0, 1]),
         split=np.array([0, 0, 1, 1, 2, 2], np.int8),
         weights=np.arange(6.0),
-        quantities={"ht_gev": np.array([1.0, np.nan, 3.0, 4.0, 5.0, np.nan])},
+        quantities={
+            "ht_gev": np.array([1.0, np.nan, 3.0, 4.0, 5.0, np.nan]),
+            **{name: np.arange(6.0) + number for number, name in enumerate(HOSTILE_NAMES)},
+        },
     )
     events = Events.of(dataset)
     assert (events.count("validation", signal=True), events.count("test", signal=False)) == (1, 1)
@@ -346,6 +353,10 @@ def test_events_come_back_from_disk(tmp_path):
         assert getattr(again, name).dtype == getattr(dataset, name).dtype
     assert again.groups is None
     np.testing.assert_array_equal(again.quantities["ht_gev"], [3.0, 4.0, 5.0, np.nan])
+    for number, name in enumerate(HOSTILE_NAMES):
+        assert again.quantities[name].tolist() == [2.0 + number, 3.0 + number, 4.0 + number, 5.0 + number]
+    with zipfile.ZipFile(tmp_path / "events.npz") as archive:
+        assert not [name for name in archive.namelist() if "/" in name or "\0" in name]
     np.savez(tmp_path / "other.npz", y=events.y)
     with pytest.raises(OutputError, match="has no column 'split'; found y"):
         Events.load(tmp_path / "other.npz")

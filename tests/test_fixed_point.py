@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 
 from fpgaml.errors import ExactnessError
-from fpgaml.fixed_point import ROUNDING, SATURATION, FixedPoint
+from fpgaml.fixed_point import MAX_EXPONENT, ROUNDING, SATURATION, FixedPoint
 
 SIGNED = [(2, 1), (3, 1), (4, 4), (5, 7), (6, 0), (8, 3), (7, -2)]
 UNSIGNED = [(1, 1), (1, 0), (3, 2), (4, 6), (6, 6), (8, 4), (7, -1)]
@@ -201,6 +201,10 @@ def test_qkeras_bits(bits, signed, ap_type, step, minimum, maximum):
         ({"width": 1, "integer": 1}, "±1 in QKeras"),
         ({"width": 0, "integer": 1, "signed": False}, "1 to 53"),
         ({"width": 54, "integer": 10}, "2 to 53"),
+        ({"width": 8, "integer": 128}, "8 bits of which 127 are integer bits.* With 8 bits, -119 to 126 can be"),
+        ({"width": 8, "integer": -119}, "8 bits of which -120 are integer bits.* With 8 bits, -119 to 126 can be"),
+        ({"width": 8, "integer": -119, "signed": False}, "8 bits of which -119 are.* With 8 bits, -118 to 126 can be"),
+        ({"width": 53, "integer": 2**31}, "53 bits of which 2147483647 are integer bits"),
         ({"width": 8, "integer": 4, "rounding": "RND_CON"}, "did you mean 'RND_CONV'"),
         ({"width": 8, "integer": 4, "saturation": "CLIP"}, "Allowed: SAT, SAT_SYM, WRAP"),
     ],
@@ -208,6 +212,16 @@ def test_qkeras_bits(bits, signed, ap_type, step, minimum, maximum):
 def test_impossible_formats_are_refused(arguments, message):
     with pytest.raises(ExactnessError, match=message):
         FixedPoint(**arguments)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_step_and_range_are_numbers_of_float32_as_far_out_as_a_format_may_be(signed):
+    for integer in (-MAX_EXPONENT + 8 - signed, MAX_EXPONENT):
+        fixed = FixedPoint.from_qkeras(8, integer, signed=signed)
+        for value in (fixed.step, fixed.maximum, 1 / fixed.step):
+            assert float(np.float32(value)) == value
+            assert value >= np.finfo(np.float32).tiny
+        assert fixed.quantize([fixed.step, 0.0, fixed.maximum]).tolist() == [fixed.step, 0.0, fixed.maximum]
 
 
 @pytest.mark.parametrize(

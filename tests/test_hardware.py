@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
 import pytest
-from networks import network, random_model
+from networks import inputs_for, network, random_model
 from small_study import IMAGE_STUDY, write_study
 
+from fpgaml.architecture import InputFormat
 from fpgaml.backends import get_backend
 from fpgaml.convert import HLSProject, convert
+from fpgaml.csim import compare
 from fpgaml.errors import AgreementError, ExactnessError, StudyError
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import check_limits, exceeded_limits
-from fpgaml.layers import layer_class
+from fpgaml.layers import layer_class, valid_reuse_factors
 from fpgaml.study import Study
 
-DENSE, CONV, RELU, FLATTEN = (layer_class(kind) for kind in ("dense", "conv2d", "relu", "flatten"))
+DENSE, CONV, RELU, QUANTIZE, FLATTEN = map(layer_class, ("dense", "conv2d", "relu", "quantize", "flatten"))
 
 
 def load(folder, hardware):
@@ -60,6 +63,112 @@ def test_what_cannot_be_is_refused_before_training(tmp_path, hardware, message):
     with pytest.raises((StudyError, ExactnessError)) as raised:
         load(tmp_path, hardware)
     assert re.search(message, str(raised.value)), raised.value
+
+
+PARTS = (
+    "xcvu9p-flga2577-2-e",
+    "XCVU13P-FLGA2577-1-I",
+    "xczu7ev-ffvc1156-2-e",
+    "xcu250-figd2104-2L-e",
+    "xcu280-fsvh2892-2L-e-es1",
+    "xcu50-fsvh2104-2-e",
+    "xck26-sfvc784-2LV-c",
+    "xcvc1902-vsva2197-2MP-e-S",
+    "xcvp1202-vsva2785-2MHP-e-S",
+    "xcku115-flvb2104-2-i",
+    "xqku040-rba676-1-m",
+    "xc7z020clg400-1",
+    "xc7z020-clg400-1",
+    "XC7VX690TFFG1927-2",
+    "xc7k325tffg900-2L",
+    "xc7a35ticsg324-1L",
+    "xa7z020clg400-1I",
+    "xc6vlx240tff1156-1",
+    "xc6slx45-3csg324",
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_parts_as_the_vendor_writes_them(part):
+    assert {Hardware(backend=backend, part=part).part for backend in ("vivado", "vitis", "rtl")} == {part}
+
+
+@pytest.mark.parametrize(
+    "part", ["xc${x}y", "[exec touch x]", 'x"y', "xcvu9p flga2577", "xcvu9p\n-flga2577-2-e", "x;y", "", "x" * 99]
+)
+@pytest.mark.parametrize("backend", ["vivado", "vitis", "rtl"])
+def test_a_part_that_a_script_would_run_is_refused_before_training(tmp_path, backend, part):
+    message = (
+        r":17: hardware.part: should be a part's name, letters, digits and dashes, such as xcvu9p-flga2577-2-e, found"
+    )
+    with pytest.raises(StudyError, match=message):
+        load(tmp_path, f"{{backend: {backend}, part: {json.dumps(part)}}}")
+
+
+@pytest.mark.parametrize(
+    "part", ["xcu50", "xcvu9p", "xc7z020", "xcvu9p-flga2577", "xcvu9p-2-e", "5SGXEA7K2F40C2", "virtex"]
+)
+def test_a_part_without_package_or_speed_is_refused_before_training(tmp_path, part):
+    message = (
+        "hardware.part: should be a part of AMD with device, package and speed grade, such as .*, xcu50-fsvh2104-2-e"
+    )
+    with pytest.raises(StudyError, match=message):
+        load(tmp_path, f"{{part: {part}}}")
+    with pytest.raises(StudyError, match=message):
+        load(tmp_path, f"{{part: {part}, backend: vitis}}")
+
+
+def test_another_backend_gets_what_it_understands_and_can_use():
+    hardware = Hardware(reuse_factor=2, part="xcu50-fsvh2104-2-e", clock_period_ns=3.0)
+    assert hardware.for_backend("vitis") == hardware.model_copy(update={"backend": "vitis"})
+    rtl = Hardware(backend="rtl", part="xcu50", clock_period_ns=3.0)
+    assert hardware.model_copy(update={"part": "xcu50"}).for_backend("rtl") == rtl
+    with pytest.raises(StudyError, match=r"hardware for vivado: part: .* device, package and speed grade"):
+        rtl.for_backend("vivado")
+
+
+def test_of_many_factors_those_next_to_the_one_asked_for_are_told(tmp_path):
+    factors = valid_reuse_factors(720, 720)
+    assert len(factors) > 40
+    layer = DENSE(units=720, bits=(6, 1))
+    with pytest.raises(
+        ExactnessError, match=r"reuse_factor 723 .* Allowed: 1?\d\d, .* 720, 1440, .* and \d+ more"
+    ) as raised:
+        network((720,), [layer]).check_hardware(Hardware(strategy="resource", reuse_factor=723))
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("bits", "allowed"),
+    [((8, 32), None), ((8, 31), True), ((8, -25), True), ((8, -26), None), ((40, 7), True), ((40, 6), None)],
+)
+def test_weights_that_hls4ml_cannot_read_are_refused(bits, allowed):
+    found = network((3,), [DENSE(units=1, bits=bits)], InputFormat(bits=(2, 1)))
+    found.check_hardware(Hardware(backend="rtl"))
+    if allowed:
+        found.check_hardware(Hardware())
+        return
+    width, lowest = bits[0], bits[0] - 33
+    message = rf"cannot hold weights or biases with bits .* Allowed: \[{width}, {lowest}\] to \[{width}, 31\]"
+    with pytest.raises(ExactnessError, match=message):
+        found.check_hardware(Hardware())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("inputs", "first", "middle", "last"),
+    [((8, 80), (6, 31), RELU(bits=(8, 117)), (6, -27)), ((8, -50), (6, -27), QUANTIZE(bits=(8, -80)), (6, -27))],
+    ids=["large", "small"],
+)
+def test_numbers_as_far_out_as_is_allowed_are_exact(tmp_path, inputs, first, middle, last):
+    layers = [DENSE(units=3, bits=first, use_bias=False), middle, DENSE(units=1, bits=last, use_bias=False)]
+    found = network((3,), layers, InputFormat(bits=inputs))
+    found.check_hardware(Hardware())
+    trained, x = random_model(found, seed=1), inputs_for(found, 500, seed=1)
+    project = convert(trained, Hardware(), tmp_path / "project")
+    agreement = compare(project, trained, x, processes=1)
+    assert agreement.exact, str(agreement)
+    assert len(set(trained.predict(x).ravel())) > 20
 
 
 def test_options_of_a_layer_can_be_choices(tmp_path):

@@ -23,6 +23,7 @@ from fpgaml.html_report.page_facts import confusion, curve_figures, score_shares
 from fpgaml.html_report.performance_charts import efficiency_chart, rejection_chart, score_chart
 from fpgaml.html_report.search_view import search_view
 from fpgaml.html_report.training_charts import front_chart
+from fpgaml.journal import Journal
 from fpgaml.layer_profile import LayerProfile, profile_layers
 from fpgaml.layers import layer_class
 from fpgaml.markdown import report_text
@@ -285,8 +286,11 @@ def pages_with_less(folder):
     yield unlike, ("✗ Firmware and model differ", "MODEL DISAGREE: 3 of 2,400")
     yield (
         write_search(write_run(folder / "no_journal")),
-        ("because the journal is missing", "No curves of trials were kept"),
+        ("because of the journal: ", "journal.jsonl: not found", "No curves of trials were kept"),
     )
+    lost = write_search(write_run(folder / "lost"))
+    Journal(lost / "journal.jsonl", space="a").append({"event": "started", "trial": "a"})
+    yield lost, ("because of the journal: ", "holds no finished trial")
     # one trial that has won, of one that was searched
     one = write_journal(write_search(write_run(folder / "one")), n_trials=1)
     yield one, ("1 of 1 trials",)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from fpgaml.backends._limited_process import run_limited
+from fpgaml.backends._limited_process import check_room, run_limited
 from fpgaml.errors import OutputError, ToolError
 
 HANGING = """\
@@ -108,3 +110,41 @@ def test_a_program_that_cannot_be_started(tmp_path):
 def test_a_log_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         run_limited(["true"], cwd=tmp_path, log=tmp_path / "no such folder" / "log")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from fpgaml.backends._limited_process import check_room, run_limited
+run_limited([sys.executable, "-c", sys.argv[1]], cwd=Path(sys.argv[2]), log=Path(sys.argv[2]) / "log")
+"""
+
+
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "with its group"])
+def test_it_ends_where_the_process_that_runs_it_is_killed(group, tmp_path):
+    command = [sys.executable, "-c", KILLED, HANGING.format(first=""), str(tmp_path)]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text().endswith("\n"):
+            time.sleep(0.02)
+        *pids, apart = map(int, (tmp_path / "log").read_text().split())
+        assert [runs(pid) for pid in pids] == [True, True]
+        helpers = psutil.Process(process.pid).children()
+        os.killpg(process.pid, signal.SIGKILL) if group else process.kill()
+    deadline = time.monotonic() + 20
+    while any(map(runs, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [runs(pid) for pid in pids] == [False, False]
+    assert psutil.wait_procs(helpers, timeout=20)[1] == []
+    os.kill(apart, signal.SIGKILL)  # what begins a session of its own is beyond reach then
+
+
+def test_nothing_stays_of_a_program_that_has_ended(tmp_path):
+    before = set(psutil.Process().children())
+    python("pass", tmp_path)
+    assert set(psutil.Process().children()) == before
+
+
+def test_a_full_disk_is_told():
+    with pytest.raises(OutputError, match=r"g\+\+: a disk is full. Free some of it and try again. It works in /here"):
+        check_room("a.cpp:1: x\nfatal error: a.s: No space left on device\n", name="g++", cwd=Path("/here"))
+    check_room("a.cpp:1: error: no such thing", name="g++", cwd=Path("/here"))

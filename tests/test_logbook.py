@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from hostile_text import EVIL, pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -269,3 +270,19 @@ def test_the_curve_figures_by_hand():
 def test_one_epoch_has_no_curve(curve):
     assert math.isnan(curve_stdev(curve, curve))
     assert math.isnan(volatility(curve, curve))
+
+
+@pytest.mark.parametrize("style", TABLES)
+def test_words_from_outside_are_only_words(style):
+    choices = {EVIL: EVIL, "kind": {"kind": EVIL, EVIL: [EVIL]}}
+    events = [
+        {**finished("aa", 3, 0.8), "choices": choices},
+        {**event("failed", "dd", 3, reason=f"{EVIL}\n```\n<b>"), "choices": choices},
+    ]
+    text = logbook(events, format=style, n=5, title=EVIL)
+    assert pictures(text) == []
+    if style == "myst":  # what MyST reads inside a list-table
+        for block in text.split("```{list-table}")[1:]:
+            assert pictures(block.split("\n\n", 1)[1].rsplit("\n```", 1)[0]) == []
+    else:
+        assert len({line.replace("\\|", "").count("|") for line in text.split("\n") if line.startswith("| aa")}) == 1

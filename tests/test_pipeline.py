@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from handover_facts import make
 from small_study import STUDY, fpgaml, snapshot, without_compiler, write_study
 
 from fpgaml.cli import main
@@ -116,12 +117,34 @@ def test_a_run_leaves_everything_and_says_only_the_report(finished):
 def test_a_run_leaves_a_project_that_checks_itself_wherever_it_is(finished, tmp_path):
     (project,) = (finished[0] / "output" / "hls_projects").iterdir()
     copied = shutil.copytree(project, tmp_path / "copied here")
-    command = ["make", "check", "CXXFLAGS=-O0"]
-    done = subprocess.run(command, cwd=copied, capture_output=True, text=True, check=False)
+    done = make(copied, "check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-2:] == ["words: 0 of 120 differ", "check: passed"]
     for path in project.rglob("*"):
         assert path.is_dir() or os.fsencode(finished[0]) not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_finished_run_is_signed_later_and_its_report_has_what_tells_it_from_others(study, output, tmp_path, capsys):
+    key, signers = tmp_path / "key", tmp_path / "signers"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
+    signers.write_text(f"alice {key.with_suffix('.pub').read_text(encoding='ascii')}", encoding="ascii")
+    (project,) = (output / "hls_projects").iterdir()
+    before = snapshot(project)
+    assert main(["run", str(study), "--output", str(output), "--sign", str(key)]) == 0
+    assert {**before, "certificate.json.sig": snapshot(project)["certificate.json.sig"]} == snapshot(project)
+    (path, digest), *others = json_only((output / "summary.json").read_text(encoding="utf-8"))["certificates"].items()
+    assert (output / path, others) == (project, [])
+    for name in ("report.md", "report.html"):
+        assert digest in (output / name).read_text(encoding="utf-8")
+    assert "It is signed: `certificate.json.sig`." in (output / "report.md").read_text(encoding="utf-8")
+    assert main(["verify", str(project), "--sha256", digest, "--signers", str(signers)]) == 0
+    assert "signature: by alice, with ED25519 key SHA256:" in capsys.readouterr().out
+
+    (project / "certificate.json.sig").unlink()
+    assert main(["csim", str(output), "--sign", str(key)]) == 0
+    assert main(["verify", str(project), "--signers", str(signers)]) == 0
 
 
 @pytest.mark.slow
@@ -268,6 +291,38 @@ def test_a_disk_that_fills_up_leaves_no_half_project(output):
 
     done = fpgaml("convert", output)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+def test_damaged_files_are_named_and_made_again_when_they_are_removed(study, output, capsys):
+    """No kill leaves such files, but disks fail, and people edit."""
+    (trial,) = (path.name for path in (output / "trials").iterdir())
+    names = (
+        *("dataset.json", "environment.json", "events.npz", f"csim/{trial}.npz", f"csim/{trial}.json"),
+        *(f"trials/{trial}/{name}" for name in ("scores.npz", "weights_qkeras.npz", "trained.json")),
+    )
+    found, project = snapshot(output), output / "hls_projects" / trial
+    for name in names:
+        content = (output / name).read_bytes()
+        (output / name).write_bytes(content[: len(content) // 2])
+        command = "convert" if "weights" in name else "report"  # which does without weights, and says so
+        if command == "convert":
+            (project / "fpgaml.json").rename(project / "kept.json")
+        assert main([command, str(output)]) == 2
+        error = capsys.readouterr().err
+        assert f"{output / name}: cannot be read as" in error
+        assert "remove it, and the command that wrote it writes it again" in error
+        if command == "convert":
+            (project / "kept.json").rename(project / "fpgaml.json")
+        (output / name).write_bytes(content)
+    for name in names:
+        (output / name).unlink()
+    assert main(arguments_of("run", study, output)) == 0
+    remade = snapshot(output)
+    assert {remade[name][1] for name in names if name.endswith(".npz")} == {
+        found[name][1] for name in names if name.endswith(".npz")
+    }
+    assert remade.keys() == found.keys()
 
 
 @pytest.mark.slow

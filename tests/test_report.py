@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
+from hostile_text import EVIL, pictures, tokens
 
 from fpgaml.curves import performance_curve
 from fpgaml.errors import OutputError
 from fpgaml.evaluation import evaluate
 from fpgaml.events import Events
-from fpgaml.handover.certificate import file_hashes
+from fpgaml.handover.certificate import Certificate
 from fpgaml.markdown import report_text
 from fpgaml.metrics import Estimate, choose_working_point
+from fpgaml.project_files import file_hashes
 from fpgaml.report import Report, load_run, summarize, write_report
 from fpgaml.storage import write_json
 from fpgaml.synthesis import Resources, StepReport, Synthesis
@@ -425,21 +429,39 @@ def test_the_certificate_of_the_project_is_told_and_whether_it_still_holds(tmp_p
     assert "ertificate" not in text_and_summary(directory)[0]
     project = directory / "hls_projects" / TRIAL
     (project / "Makefile").write_text("check:\n", encoding="utf-8")
-    certificate = {
-        "model": {"weights_sha256": "a1" * 32},
-        "data": {"sha256": "b2" * 32},
-        "csim": {"events": 1200, "words": 2400, "mismatches": 0, "project_sha256": "c3" * 32},
-        "vectors": {"events": 500, "words": 1000},
-        "files": file_hashes(project, ["Makefile"]),
+    (project / "README.md").write_text(f"SHA-256 of `certificate.json`: `{'0' * 64}`\n", encoding="utf-8")
+    certificate = Certificate.of(
+        {
+            "model": {"weights_sha256": "a1" * 32},
+            "data": {"sha256": "b2" * 32},
+            "csim": {"events": 1200, "words": 2400, "mismatches": 0, "project_sha256": "c3" * 32},
+            "vectors": {"events": 500, "words": 1000},
+            "left_out": ["tiny_prj/"],
+            "n_files": 2,
+            "files": file_hashes(project, ["Makefile", "README.md"]),
+        }
+    )
+    digest = f"SHA-256 of `certificate.json`: `{certificate.sha256}`\n"
+    (project / "README.md").write_text(digest, encoding="utf-8")
+    (project / "certificate.json").write_text(certificate.text, encoding="utf-8")
+    other = directory / "rtl_projects" / TRIAL / "certificate.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}", encoding="utf-8")
+    text, summary = text_and_summary(directory)
+    assert "**Certified**: when this report was written, every file was as `certificate.json` lists it, and no" in text
+    assert f"\n\n{digest}\n" in text
+    assert summary["certificates"] == {
+        f"hls_projects/{TRIAL}": certificate.sha256,
+        f"rtl_projects/{TRIAL}": hashlib.sha256(b"{}").hexdigest(),
     }
-    write_json(project / "certificate.json", certificate)
-    text, _ = text_and_summary(directory)
-    assert "**Certified**: when this report was written, every file was as `certificate.json` lists it. `make" in text
+    assert f"`rtl_projects/{TRIAL}/certificate.json`: `{hashlib.sha256(b'{}').hexdigest()}`" in text
     assert "| words compared | 2,400 over 1,200 events, 0 differ |" in text
     assert "| weights, SHA-256 | `a1a1a1a1a1a1…` |" in text
     (project / "Makefile").write_text("check: all\n", encoding="utf-8")
-    assert "**Certificate: no longer valid.** Changed or missing" in text_and_summary(directory)[0]
-    write_json(project / "certificate.json", {"files": {}})
+    (project / "firmware.h").write_text("", encoding="utf-8")
+    text, _ = text_and_summary(directory)
+    assert "**Certificate: no longer valid.** Makefile differs from the certificate; firmware.h is not in the" in text
+    write_json(project / "certificate.json", {"files": {}, "left_out": []})
     with pytest.raises(OutputError, match="is no certificate"):
         text_and_summary(directory)
 
@@ -538,7 +560,7 @@ def test_no_such_directory_and_no_such_trial(complete, tmp_path):
         ("dataset.json", "[]", "must hold a JSON object, found list"),
         ("dataset.json", '{"targets": [{"kind": "rate", "value": 1}]}', "`targets` must be a list"),
         ("dataset.json", '{"targets": []}', "`targets` is empty"),
-        ("study.yaml", "a: [", "cannot be read as YAML"),
+        ("study.yaml", "a: [", "study.yaml:1: is no YAML"),
         ("events.npz", "no archive", "cannot be read as npz"),
     ],
 )
@@ -567,3 +589,74 @@ def test_curves_in_the_evaluation_are_those_of_the_test_events(complete):
     )
     np.testing.assert_array_equal(report.evaluation.curves["float"].signal_efficiency, expected.signal_efficiency)
     np.testing.assert_array_equal(report.evaluation.curves["float"].background, expected.background)
+
+
+def hostile_run(directory):
+    """A run whose every word from outside is ``EVIL``, and whose quantities are called after other folders."""
+    write_run(directory / "run")
+    run = directory / "run"
+    events = Events.load(run / "events.npz")
+    ht = events.quantities["ht_gev"]
+    names = ("x/../../../../NAME", "a/b", "a_b 日本", EVIL)
+    replace(events, quantities=dict.fromkeys(names, ht)).save(run / "events.npz")
+    for path, changes in {
+        run / "dataset.json": {"task": EVIL, "metadata": {"inputs": [EVIL, "ok"], "label": EVIL, "signal": EVIL}},
+        run / "environment.json": {
+            "command": f"fpgaml run '{EVIL}\n```\n<script>' --output x",
+            "machine": {"cpu": EVIL},
+        },
+        run / "trials" / TRIAL / "architecture.json": {"choices": {EVIL: {"kind": EVIL, EVIL: [EVIL]}}},
+    }.items():
+        write_json(path, {**json.loads(path.read_text(encoding="utf-8")), **changes})
+    name = EVIL.translate(dict.fromkeys(map(ord, "\x1b\u202e")))  # those two, a study's file may not hold
+    (run / "study.yaml").write_text(yaml.safe_dump({"study": name, "task": "trigger"}), encoding="utf-8")
+    return run
+
+
+def test_words_from_outside_are_words_and_stay_inside(tmp_path, recwarn):
+    run = hostile_run(tmp_path)
+    report = write_report(run, replicas=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    figures = {path.name for path in (run / "figures").iterdir()}
+    assert figures == {path.name for path in report.figures}
+    assert all(path.is_file() for path in (run / "figures").iterdir())
+    assert len([name for name in figures if name.startswith("turn_on_")]) == 2 * 4
+    assert {path.name for path in run.iterdir()} >= {"report.md", "report.html", "summary.json"}
+    shown = {run / picture for picture in pictures(report.markdown)}
+    assert shown == {path for path in report.figures if path.suffix == ".png"}
+    headings = [token for token in tokens(report.markdown, html=False) if token.type == "heading_open"]
+    assert sum(token.tag == "h1" for token in headings) == 1
+    assert not recwarn.list
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert 'src="http' not in page
+
+
+def test_groups_and_repeated_inputs_of_the_data_are_told(tmp_path):
+    directory = write_run(tmp_path / "run")
+    assert "No validation or test event" not in text_and_summary(directory)[0]  # nobody has looked
+    described = json.loads((directory / "dataset.json").read_text(encoding="utf-8"))
+    described["metadata"] |= {
+        "group": "run",
+        "groups": {
+            "train": {"signal": 30, "background": 60},
+            "validation": {"signal": 10, "background": 20},
+            "test": {"signal": 9, "background": 21},
+        },
+        "repeated_inputs": {
+            "train": {"events": 1000, "repeated": 10},
+            "validation": {"events": 400, "repeated": 0, "other_label": 0},
+            "test": {"events": 400, "repeated": 8, "other_label": 2},
+        },
+    }
+    write_json(directory / "dataset.json", described)
+    text, _ = text_and_summary(directory)
+    assert "| test | 9 | 21 |" in text
+    assert "**Note:** there are only 9 groups of test signal: intervals from fewer than 10 groups are uncertain" in text
+    assert (
+        "8 of 400 (2 %) test events have exactly the inputs of an event in training or validation (2 of them of one of "
+        "the other class). Within training, it is 10 of 1,000 (1 %) events."
+    ) in text
+    described["metadata"]["repeated_inputs"]["test"]["repeated"] = 0
+    write_json(directory / "dataset.json", described)
+    assert "No validation or test event has exactly the inputs" in text_and_summary(directory)[0]

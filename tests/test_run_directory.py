@@ -11,6 +11,7 @@ import pytest
 
 from fpgaml.errors import OutputError
 from fpgaml.run_directory import working_in
+from fpgaml.storage import read_json
 
 KILLED_WHILE_WRITING = """
 import os, signal, sys
@@ -70,6 +71,40 @@ def test_a_directory_in_which_nothing_came_about_goes_again(tmp_path):
 def test_a_missing_directory_is_refused_unless_it_shall_be_made(tmp_path):
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"), working_in(tmp_path / "a"):
         pass
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed", "replaced"])
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_directory_that_goes_in_the_meantime_is_told(tmp_path, change, ends):
+    output = tmp_path / "output"
+
+    def work():
+        with working_in(output, make=True):
+            if change == "removed":
+                output.rmdir()
+            else:
+                output.rename(tmp_path / "elsewhere")
+            if change == "replaced":
+                output.mkdir()
+            if ends == "badly":
+                read_json(output / "dataset.json")
+
+    with pytest.raises(OutputError, match=f"{output}: was removed or replaced while fpgaml was at work in it"):
+        work()
+
+
+def test_leftovers_go_from_every_depth_and_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FPGAML_CACHE_DIR", str(tmp_path / "cache"))
+    names = [
+        "output/states/a/.e.state.abcd1234",
+        "output/hls_projects/a/tb_data/.x.dat.abcd1234",
+        "cache/csim/.a.abcd1234",
+    ]
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / name.rsplit(".", 1)[0].rsplit("/.", 1)[1]).touch()
+    with working_in(tmp_path / "output"):
+        assert not list(tmp_path.rglob(".*"))
 
 
 def test_no_descriptor_stays_open(tmp_path):

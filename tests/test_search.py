@@ -150,7 +150,9 @@ def test_a_dead_worker_is_replaced(uninterrupted, study, folder, monkeypatch):
     def append_and_kill(self, event):
         append(self, event)
         if event["event"] == "started" and len(killed) < 2:
-            workers = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+            workers = [
+                child for child in psutil.Process().children() if "fpgaml.worker_process" in " ".join(child.cmdline())
+            ]
             for worker in workers:
                 worker.kill()
                 killed.append(worker.pid)
@@ -198,12 +200,15 @@ WIDE = {"backend": "vitis"}  # whose tool has no certain limit to products side 
 
 @slow
 def test_a_trial_without_enough_memory_fails_alone_until_there_is(folder):
-    """Its weights alone are 12 GB, and the processes may have 8 GiB each."""
-    choices = {"bits": [[4, 1]], "units": [1_000_000_000, 3, 6]}
+    """A batch of it takes some 0.7 GB behind every layer, and the processes may have 6 GiB each."""
+    head, *events = (folder / "events.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "many.csv").write_text(head + 12 * "".join(events), encoding="utf-8")
+    choices = {"bits": [[4, 1]], "units": [40_000, 3, 6]}
     options = {"algorithm": "grid", "max_epochs": 1, "seed": 1}
-    study = small_study(folder, "memory", choices=choices, search=options, hardware=WIDE)
+    sections = {"data": {**SECTIONS["data"], "path": "many.csv"}, "train": {**SECTIONS["train"], "batch_size": 4096}}
+    study = small_study(folder, "memory", choices=choices, search=options, hardware=WIDE, **sections)
     output = folder / "memory"
-    limit = (8 * 2**30, 8 * 2**30)
+    limit = (3 * 2**30, 3 * 2**30)
     search = start_search(study, output, "1", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
     stdout, stderr = search.communicate(timeout=120)
     assert search.returncode == 0, stderr
@@ -213,7 +218,7 @@ def test_a_trial_without_enough_memory_fails_alone_until_there_is(folder):
     assert {trial["choices"]["units"] for trial in found["trials"]} == {3, 6}
     assert len(found["failed"]) == 1
     (failed,) = events_of(output, "failed")
-    assert failed["choices"]["units"] == 1_000_000_000
+    assert failed["choices"]["units"] == 40_000
     assert not failed["final"]
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fpgaml.errors import OutputError
-from fpgaml.storage import atomic_path, cache_directory, read_json, write_json, write_text
+from fpgaml.storage import (
+    atomic_path,
+    cache_directory,
+    file_name,
+    read_arrays,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def names(directory: Path) -> list[str]:
@@ -158,6 +168,64 @@ def test_killed_while_writing(tmp_path):
     assert all(name.startswith(".note.txt.") for name in names(tmp_path))
 
 
+def test_what_takes_its_place_is_on_the_disk_before(tmp_path, monkeypatch):
+    """A machine that loses its power does not leave the new name of a file that was not written."""
+    done = []
+
+    def synced(descriptor):
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    def replaced(self, target):
+        done.append(f"to {Path(target).name}")
+        os.rename(self, target)  # noqa: PTH104  what is replaced here
+        return Path(target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    write_text(tmp_path / "note.txt", "x")
+    assert done == ["note.txt", "to note.txt", tmp_path.name]
+    done.clear()
+    with atomic_path(tmp_path / "folder") as fresh:
+        fresh.mkdir()
+        (fresh / "file").touch()
+    assert done == ["to folder", tmp_path.name]
+
+
+def test_a_folder_that_goes_while_something_is_written_is_told(tmp_path):
+    def write():
+        with atomic_path(tmp_path / "folder" / "note.txt") as fresh:
+            fresh.write_text("x")
+            shutil.rmtree(tmp_path / "folder")
+
+    with pytest.raises(OutputError, match=r"note\.txt: its folder was removed while it was written"):
+        write()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "npy", "missing", "flipped small"])
+def test_broken_arrays_are_named(tmp_path, damage):
+    path = tmp_path / "scores.npz"
+    save = np.savez_compressed if damage == "flipped" else np.savez
+    save(path, validation=np.arange(1000.0), test=np.arange(500.0))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    if damage == "missing":
+        path.unlink()
+    elif damage == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    else:
+        path.write_bytes({"cut": content[:-100], "empty": b"", "text": b"no arrays"}.get(damage, bytes(content)))
+    with pytest.raises(OutputError, match=r"scores\.npz: (not found|cannot be read as npz.*remove it)"):
+        read_arrays(path)
+
+
+def test_arrays(tmp_path):
+    np.savez(tmp_path / "a.npz", validation=np.arange(3.0))
+    (found,) = read_arrays(tmp_path / "a.npz").items()
+    assert found[0] == "validation"
+    np.testing.assert_array_equal(found[1], np.arange(3.0))
+
+
 def test_json(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, {"a": [1, 2.5, None]})
@@ -179,3 +247,25 @@ def test_cache_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if sys.platform == "linux":
         assert cache_directory() == tmp_path / "fpgaml"
+
+
+HOSTILE_NAMES = (
+    "x/../../../../NAME", "x_.._.._.._.._NAME", "/", "//", "..", ".", "", "a/b", "a_b", "a b", "a\0b", "a\nb", "-rf",
+    "a~b", "a~c14cddc033f64b9dea80ea675cf280a0", "é", "\ud800", "\u202e", "x" * 300, "x" * 301, "ht_gev", "HT [GeV]",
+    "CON.", "a\\b",
+)  # fmt: skip
+
+
+def test_names_of_people_become_names_of_files(tmp_path):
+    assert file_name("ht_gev") == "ht_gev"
+    assert file_name("jet.pt-2") == "jet.pt-2"
+    for name in HOSTILE_NAMES:
+        write_text(tmp_path / "inside" / f"{file_name(name)}.txt", repr(name))
+    assert names(tmp_path) == ["inside"]
+    written = [path.read_text(encoding="utf-8") for path in (tmp_path / "inside").iterdir()]
+    assert sorted(written) == sorted(map(repr, HOSTILE_NAMES))  # none in another's place, none in a folder
+
+
+def test_an_escaped_name_is_nobodys_own():
+    first = file_name("a/b")
+    assert file_name(first) != first

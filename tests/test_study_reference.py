@@ -68,6 +68,8 @@ def test_sections_and_backends_are_there(text):
 
 def test_limits_and_allowed_values_are_told(text):
     train = part(text, "## `train`")
-    assert "| `learning_rate` | number > 0 | `0.001` |" in train
+    assert "| `learning_rate` | number 1e-08 to 3e+38 | `0.001` |" in train
     assert "| `schedule` | `constant` or `cosine` | `constant` |" in train
-    assert "whole number ≥ 1, or [whole number ≥ 1, whole number ≥ 1]" in part(text, "### `conv2d`")
+    assert "whole number 1 to 65,536, or [whole number 1 to 65,536, whole number 1 to 65,536]" in part(
+        text, "### `conv2d`"
+    )

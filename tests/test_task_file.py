@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -16,10 +17,15 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
+from fpgaml import memory
+from fpgaml.comparison import compare
 from fpgaml.dataset import SPLITS
 from fpgaml.errors import DataError, StudyError
+from fpgaml.events import Events, Scores
 from fpgaml.metrics import Target, auc
+from fpgaml.preparation import draw_group_splits
 from fpgaml.tasks import Task, TaskOptions, get_task, task_names
+from fpgaml.tasks import file as file_module
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "search_spaces" / "magic_mlp.yaml"
@@ -273,6 +279,258 @@ def test_flaws_of_a_file(load, table, tmp_path, changes, columns, message):
         load(**{**BASIC, **changes})
 
 
+def changed(column, row, value):
+    return np.where(np.arange(N) == row, value, column)
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns", "message"),
+    [
+        ({}, {"width": changed(np.ones(N), 7, 1e308)}, r"'width' holds 1e\+308 in row 7"),
+        ({"weights": "weight"}, {"weight": np.full(N, 1e308)}, r"'weight' holds 1e\+308 in row 0"),
+        (
+            {"weights": "weight"},
+            {"weight": np.full(N, 1e-300)},
+            "weights of all signal in the train split are zero, or",
+        ),
+        ({"rate_weights": "khz"}, {"khz": np.full(N, 1e300)}, r"'khz' holds 1e\+300 in row 0"),
+        ({"quantities": ["ht"]}, {"ht": changed(np.ones(N), 3, -1e200)}, r"'ht' holds -1e\+200 in row 3"),
+        ({"scaling": "minmax"}, {"width": np.linspace(1, 2, N) * 1e-310}, "inputs constant in training: width"),
+        ({"scaling": "standardize"}, {"width": np.full(N, 0.1)}, "inputs constant in training: width"),
+        (
+            {"scaling": "standardize", "split_column": "use"},
+            {"width": np.where(np.arange(N) % 3 == 0, np.arange(N) * 1e-30, 3e38)},
+            r"input 'width' of row 1 .* after scaling, beyond what float32 holds",
+        ),
+        ({"label": "use", "signal": "2024-01-01"}, {"use": np.full(N, "2024-01-01")}, "must hold whole numbers"),
+    ],
+)
+def test_numbers_that_overflow(load, table, tmp_path, changes, columns, message, recwarn):
+    write_csv(tmp_path / "t.csv", {**table, **columns})
+    with pytest.raises(DataError, match=message) as error:
+        load(**{**BASIC, **changes})
+    assert "t.csv" in str(error.value)
+    assert len(str(error.value)) <= 500
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("scaling", ["none", "standardize", "minmax", "maxabs"])
+def test_numbers_at_the_edge_stay_finite(load, table, tmp_path, scaling):
+    write_csv(tmp_path / "t.csv", {**table, "width": changed(table["width"], 7, 3.4e38)})
+    found = load(**BASIC, scaling=scaling)
+    assert np.isfinite(found.x).all()
+    assert found.x[7, 1] == found.x[:, 1].max() > 0
+
+
+def test_memory_is_checked_before_columns_are_joined(load, table, monkeypatch):
+    free = iter([10**9, 1000])  # enough to read, not to prepare
+    monkeypatch.setattr(memory, "free_memory", lambda: next(free))
+    with pytest.raises(DataError, match="the data set, 500 events of 2 inputs, needs"):
+        load(**BASIC)
+
+
+@pytest.mark.parametrize("how", ["path", "twice", "relative", "symlink", "hard link", "copy"])
+def test_a_file_counts_once(load, table, tmp_path, how):
+    path, other = tmp_path / "t.csv", tmp_path / "other.csv"
+    if how == "symlink":
+        other.symlink_to(path)
+    elif how == "hard link":
+        other.hardlink_to(path)
+    elif how == "copy":
+        other.write_bytes(path.read_bytes())
+    named = {"path": "t.csv", "twice": "t.csv", "relative": f"../{tmp_path.name}/t.csv"}.get(how, "other.csv")
+    data = {"path": ["t.csv", named]} if how == "twice" else {"test_path": named}
+    relation = "has the same content as" if how == "copy" else "is the same file as"
+    with pytest.raises(DataError, match=rf"{relation} .*t\.csv \(for train\): its events would count twice"):
+        load(**{**BASIC, **data})
+
+
+def test_a_file_that_changes_while_it_is_read(load, table, tmp_path, monkeypatch):
+    def read(path, *arguments, **options):
+        found = reading(path, *arguments, **options)
+        with path.open("a") as file:
+            file.write("1,2,1,1,1,test,g\n")
+        return found
+
+    reading = file_module.read_columns
+    monkeypatch.setattr(file_module, "read_columns", read)
+    with pytest.raises(DataError, match=r"t\.csv: was changed while it was read"):
+        load(**BASIC)
+
+
+def test_inputs_that_stand_in_two_splits_are_counted_and_told(load, table, tmp_path, caplog):
+    assert load(**BASIC).metadata["repeated_inputs"] == {
+        "train": {"events": 300, "repeated": 0},
+        "validation": {"events": 100, "repeated": 0, "other_label": 0},
+        "test": {"events": 100, "repeated": 0, "other_label": 0},
+    }
+    assert not caplog.records
+    use = np.repeat(SPLITS, [300, 100, 100])
+    copied = {name: np.copy(column) for name, column in table.items()} | {"use": use}
+    for name in ("length", "width"):
+        copied[name][310:314] = copied[name][0:4]  # validation, of training
+        copied[name][400:403] = copied[name][4:7]  # test, of training
+        copied[name][403] = copied[name][303]  # test, of validation
+        copied[name][8] = copied[name][9]  # within training
+    copied["width"][20], copied["width"][450] = 0.0, -0.0
+    copied["length"][450] = copied["length"][20]
+    copied["class"][[0, 1, 2, 3, 4, 5, 6, 20, 303]] = "g"
+    copied["class"][[310, 311, 312, 313, 400, 401, 402, 403, 450]] = list("gghhghhgh")
+    write_csv(tmp_path / "t.csv", copied)
+    assert load(**BASIC, split_column="use").metadata["repeated_inputs"] == {
+        "train": {"events": 300, "repeated": 2},
+        "validation": {"events": 100, "repeated": 4, "other_label": 2},
+        "test": {"events": 100, "repeated": 5, "other_label": 3},
+    }
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert (
+        "t.csv: 4 of 100 (4 %) validation events have exactly the inputs of an event in training (2 of" in caplog.text
+    )
+    assert "5 of 100 (5 %) test events have exactly the inputs of an event in training or validation" in caplog.text
+    assert "Within training, it is 2 of 300 (0.667 %) events." in caplog.text
+
+
+def test_a_test_file_that_is_the_training_file_in_another_order(load, table, tmp_path):
+    write_csv(tmp_path / "again.csv", {name: column[::-1] for name, column in table.items()})
+    with pytest.raises(DataError, match="every one of the 500 test events has exactly the inputs of an event in train"):
+        load(**BASIC, test_path="again.csv")
+    coarse = {name: np.arange(N) // number % 2 for number, name in ((1, "length"), (2, "width"))}
+    write_csv(tmp_path / "t.csv", {**table, **coarse})  # there are four events only: they repeat by nature
+    assert load(**BASIC).metadata["repeated_inputs"]["test"]["repeated"] == 100
+
+
+@pytest.mark.parametrize("kind", ["number", "text", "float"])
+def test_groups_stay_whole_and_keep_the_shares_of_classes(load, table, tmp_path, kind):
+    run = np.random.default_rng(8).permutation(N) // 5
+    named = {"number": 2**53 + run, "text": np.char.add("run ", run.astype(str)), "float": run.astype(float)}[kind]
+    write_csv(tmp_path / "t.csv", {**table, "run": named})
+    found = load(**BASIC, group="run")
+    assert np.array_equal(found.groups[:, None] == found.groups, run[:, None] == run)  # not one group was merged
+    for group in range(N // 5):
+        assert len(set(found.split[run == group])) == 1
+    for label in (0, 1):
+        shares = np.bincount(found.split[found.y == label]) / (found.y == label).sum()
+        assert np.abs(shares - [0.6, 0.2, 0.2]).max() <= 5 / (found.y == label).sum()
+    counts = {name: len(set(run[(found.split == 1) & (found.y == label)])) for label, name in enumerate(CLASSES)}
+    assert found.metadata["groups"]["validation"] == counts
+    assert found.metadata["group"] == "run"
+    assert load(**BASIC, group="run").sha256 == found.sha256
+    other = load(**BASIC, group="run", split={"seed": 2})
+    assert not np.array_equal(other.split, found.split)
+    assert np.array_equal(Events.of(found).groups, found.groups[found.split > 0])
+    with_test = {name: column[run >= 80] for name, column in {**table, "run": named}.items()}
+    write_csv(tmp_path / "test.csv", with_test)
+    write_csv(tmp_path / "t.csv", {name: column[run < 80] for name, column in {**table, "run": named}.items()})
+    drawn = load(**BASIC, group="run", test_path="test.csv")
+    assert drawn.part("test").x.shape[0] == (run >= 80).sum()
+    assert not set(drawn.part("validation").groups) & set(drawn.part("train").groups)
+    assert len(drawn.part("validation")) == pytest.approx((run < 80).sum() / 4, abs=5)
+
+
+CLASSES = ("background", "signal")
+
+
+def test_groups_of_any_size_and_class_have_the_same_chances():
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(40), rng.integers(1, 60, 40))
+    y = rng.integers(0, 2, len(groups))
+    drawn = np.array([draw_group_splits(y, groups, fractions=(3, 1, 1), seed=seed) for seed in range(200)])
+    sizes = np.bincount(groups)
+    for group in (sizes.argmin(), sizes.argmax()):
+        chances = np.bincount(drawn[:, groups == group][:, 0], minlength=3) / 200
+        assert np.abs(chances - [0.6, 0.2, 0.2]).max() < 0.12  # three standard deviations
+    shares = np.array([np.bincount(split[y == 1], minlength=3) for split in drawn]) / y.sum()
+    assert np.abs(shares - [0.6, 0.2, 0.2]).max() < 60 / y.sum()
+    few = np.repeat(np.arange(9), 10)  # three groups of signal, six of background: all splits get some of each
+    for seed in range(50):
+        split = draw_group_splits((few < 3).astype(int), few, fractions=(0.9, 0.05, 0.05), seed=seed)
+        assert all(
+            ((split == number) & (few < 3)).any() and ((split == number) & (few >= 3)).any() for number in (0, 1, 2)
+        )
+
+
+def runs(n, *, missing=None, value=np.nan):
+    found = (np.arange(N) * n // N).astype(object)
+    if missing is not None:
+        found[missing] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "columns", "message"),
+    [
+        ({}, {"run": runs(50, missing=7, value="")}, "1 events have no group in 'run', the first in row 7"),
+        (
+            {},
+            {"run": [f"r{n}" if n != 7 else "" for n in range(N)]},
+            "1 events have no group in 'run', the first in row 7",
+        ),
+        ({}, {"run": runs(50) + 0.5}, "groups in 'run' must be whole numbers or text; row 0 is 0.5"),
+        ({}, {"run": runs(1)}, "'run' holds 0 only: too few groups for 3 splits"),
+        ({}, {"run": runs(2)}, "'run' holds 0, 1 only: too few groups for 3 splits"),
+        (
+            {},
+            {"run": runs(50), "class": np.where(np.arange(N) < 15, "g", "h")},
+            r"no signal in the \w+ split; 15 signal events in all, in 2 groups that stay whole",
+        ),
+        (
+            {"split_column": "use"},
+            {"run": runs(50)},
+            r"the group 0 stands in train \(4 events\), validation \(3 events\), test \(3 events\); so do 49 others",
+        ),
+        ({"test_path": "test.csv"}, {"run": runs(50)}, r"the group 0 stands in .*test \(1 events\)"),
+        ({"group": "length"}, {}, "can be nothing else"),
+        ({"group": "class"}, {}, "can be nothing else"),
+        ({"group": "rum"}, {"run": runs(50)}, "no column 'rum'; did you mean 'run'"),
+    ],
+)
+def test_flaws_of_groups(load, table, tmp_path, changes, columns, message):
+    write_csv(tmp_path / "t.csv", {**table, **{name: np.asarray(column) for name, column in columns.items()}})
+    write_csv(tmp_path / "test.csv", {name: column[:1] for name, column in {**table, "run": runs(50)}.items()})
+    data = {**BASIC, "group": "run", **changes}
+    with pytest.raises((DataError, pydantic.ValidationError), match=message):
+        load(**data)
+
+
+def test_few_groups_are_told(load, table, tmp_path, caplog):
+    write_csv(tmp_path / "t.csv", {**table, "run": runs(60)})
+    load(**BASIC, group="run")
+    assert not caplog.records
+    write_csv(tmp_path / "t.csv", {**table, "run": runs(20)})
+    load(**BASIC, group="run")
+    assert "there are only 4 groups of validation signal, 4 groups of validation background, 4 groups of" in caplog.text
+
+
+def write_toy(path, seed, *, reused):
+    """Signal that is used ``reused`` times with hardly any change, and background that is not."""
+    rng = np.random.default_rng(seed)
+    n_signal, n_background = 300, 2_000
+    signal = np.repeat(rng.normal(1.5, 1.0, n_signal), reused) + rng.normal(0, 0.05, n_signal * reused)
+    score = np.concatenate([signal, rng.normal(0.0, 1.0, n_background)])
+    source = np.concatenate([np.repeat(np.arange(n_signal), reused), n_signal + np.arange(n_background)])
+    np.savez(path, score=score, source=source, y=np.arange(len(score)) < len(signal))
+
+
+def test_intervals_widen_as_reused_signal_makes_them(load, tmp_path, caplog):
+    """Over 150 toys, from the file on: the efficiency spreads as its interval says, which it does with groups only."""
+    data = {"path": "toy.npz", "inputs": "score", "label": "y", "signal": True, "group": "source"}
+    caplog.set_level("ERROR")
+    widths: dict[str, list[float]] = {"groups": [], "no groups": []}
+    values = []
+    for seed in range(150):
+        write_toy(tmp_path / "toy.npz", seed, reused=8)
+        dataset = load(**data, split={"train": 0.02, "validation": 0.49, "test": 0.49})
+        scores = Scores(**{name: dataset.part(name).x[:, 0].astype(float) for name in ("validation", "test")})
+        for name, events in (("groups", Events.of(dataset)), ("no groups", replace(Events.of(dataset), groups=None))):
+            judged = compare(events, {"": [scores]}, Target("background_efficiency", 0.2), replicas=40).means[""]
+            widths[name].append((judged.signal_efficiency.high - judged.signal_efficiency.low) / 2)
+        values.append(judged.signal_efficiency.value)
+    spread = np.std(values, ddof=1)  # known to 6 %; the interval of Clopper and Pearson is 5 % too wide here
+    assert 0.9 < np.mean(widths["groups"]) / spread < 1.3
+    assert np.mean(widths["no groups"]) / spread < 0.7
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -294,6 +552,14 @@ def test_flaws_of_a_file(load, table, tmp_path, changes, columns, message):
         ({"background_efficiencies": []}, "at least one working point"),
         ({"background_efficiencies": [1.5]}, "less than 1"),
         ({"rate_khz": float("inf")}, "finite"),
+        ({"rate_khz": 1e308}, "less than or equal to 1000000000000"),
+        ({"rate_weights": "khz", "rates_khz": [1e-300]}, "greater than or equal to"),
+        ({"signal": float("inf")}, "finite"),
+        ({"split": {"seed": -1}}, "greater than or equal to 0"),
+        ({"inputs": "a", "shape": [10**9, 10**9]}, "must hold at most 16,777,216 numbers"),
+        ({"quantities": ["x" * 300]}, "text of 1 to 255 characters"),
+        ({"quantities": ["\ud800"]}, "text of 1 to 255 characters"),
+        ({"label": ""}, "text of 1 to 255 characters"),
         ({"scaling": "minmaks"}, "'none', 'standardize', 'minmax' or 'maxabs'"),
         ({"format": "xlsx"}, "'csv', 'hdf5', 'npz', 'parquet' or 'root'"),
     ],

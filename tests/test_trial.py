@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import logging
 import math
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +21,15 @@ from networks import network
 from fpgaml import metrics
 from fpgaml.cost import cost
 from fpgaml.dataset import Dataset
-from fpgaml.errors import OutputError, StudyError, ToolError
+from fpgaml.errors import DivergedError, OutputError, StudyError, ToolError
 from fpgaml.estimates import estimated_costs
 from fpgaml.hardware import Hardware
 from fpgaml.layers import layer_class
 from fpgaml.metrics import Target
 from fpgaml.ranking import score
 from fpgaml.study import Point
+from fpgaml.train import train as train_model
+from fpgaml.train import train_float_twin
 from fpgaml.train_options import TrainOptions
 from fpgaml.trial import TrialTrainer, load_trial, trial_id
 from fpgaml.trial_states import CURVES
@@ -367,6 +372,19 @@ def test_divergence_names_the_epoch_and_leaves_no_state(tmp_path):
 
 
 @pytest.mark.slow
+def test_divergence_with_ebops_in_the_loss_names_their_weight_and_what_they_made_of_it(tmp_path):
+    lower = r"Lower ebops_weight \(0\.1\), with which EBOPs added (\S+) to it before, or learning_rate \(3e\+38\)$"
+    options = {"learning_rate": 3e38, "batch_size": 400, "ebops_weight": 0.1}
+    with pytest.raises(DivergedError, match=lower) as raised:
+        train("batchnorm", tmp_path / "trial", 4, **options)
+    assert float(re.search(lower, str(raised.value))[1]) > 1
+    with pytest.raises(DivergedError, match=lower):
+        train_model(point("batchnorm").architecture, clouds(), point("batchnorm", epochs=4, **options).train)
+    with pytest.raises(DivergedError, match=r"float twin diverged: .* Lower learning_rate \(3e\+38\)$"):
+        train_float_twin(point("batchnorm").architecture, clouds(), point("batchnorm", epochs=4, **options).train)
+
+
+@pytest.mark.slow
 def test_too_little_memory_is_a_tool_error(tmp_path):
     """The address space is limited in a process of its own; a batch needs more than is left."""
     script = """
@@ -386,3 +404,16 @@ except ToolError as error:
     done = in_process(script, tmp_path)
     assert "needs more memory" in done.stdout
     assert not (tmp_path / "wide").exists()
+
+
+@pytest.mark.slow
+def test_a_disk_for_temporary_files_that_is_full_changes_nothing(tmp_path, monkeypatch):
+    """TensorFlow's AutoGraph would write its translations there, and trace something else if it cannot."""
+    expected = train_trial(point("dropout"), tmp_path / "roomy", epochs=2)
+
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+    found = train_trial(point("dropout"), tmp_path / "full", epochs=2)
+    assert found.curves == expected.curves

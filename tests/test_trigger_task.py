@@ -71,6 +71,14 @@ def test_options_are_read_as_yaml_gives_them() -> None:
         ("training_weights", "sqrt", "'sqrt_rate'"),
         ("rates_khz", [], "at least 1 item"),
         ("rates_khz", [10, -5], "greater than 0"),
+        ("rates_khz", [10, 1e308], "less than or equal to 1000000000"),
+        ("rates_khz", [10, 50_000], "50000 kHz is more than the rate of all crossings.*: 30976.4 kHz"),
+        ("rates_khz", [10] * 200, "at most 100 items"),
+        ("n_signal", 10**400, "less than or equal to 10000000000"),
+        ("n_soft_collisions", 10**9, "less than or equal to 1000000"),
+        ("seed", 2**32, "less than or equal to 4294967295"),
+        ("bunches", 2**31, "less than or equal to 100000"),
+        ("pile_up", "200", "valid number"),
     ],
 )
 def test_wrong_options_are_refused(key: str, value: object, message: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import time
 from typing import Annotated, Literal
 
 import pydantic
@@ -53,10 +56,27 @@ def test_numbers_are_numbers(tmp_path, text, value):
     assert source_of(tmp_path, f"key: {text}").value == {"key": value}
 
 
-@pytest.mark.parametrize("text", ["[8", "{a: ", "*nothing", "!!python/name:os.system", "2024-13-45"])
+@pytest.mark.parametrize("text", ["[8", "{a: ", "*nothing", "a\0b", '"\\UFFFFFFFF"'])
 def test_a_piece_that_is_no_yaml_is_refused(text):
     with pytest.raises(StudyError, match="is no YAML value"):
         parse_value(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("!!python/name:os.system", "the tag !!python/name:os.system is not supported: leave it out"),
+        ("2024-13-45", "write '2024-13-45' in quotes for a text"),
+        ("[4, 1:30]", "[1]: readers of YAML take 1:30 for different things: write 90, or '1:30' in quotes for a text"),
+        ("{a: !!bool maybe}", "a: the tag !!bool is not supported: leave it out"),
+        ("&x [*x]", "[0]: is no YAML: it holds itself"),
+    ],
+)
+def test_a_piece_is_read_by_the_rules_for_files(text, message):
+    with pytest.raises(StudyError) as raised:
+        parse_value(text)
+    assert str(raised.value).startswith(f"{text!r}: ")
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +88,27 @@ def test_a_piece_that_is_no_yaml_is_refused(text):
         ("a: {b: 1, b: 2}", ":1: ", "key 'b' stands here a second time"),
         ("a: *b", ":1: is no YAML: ", "undefined alias"),
         ("a: 1\n---\nb: 2", ":2: is no YAML: ", "another document"),
-        ("a: &x [*x]", ": is no YAML: ", "holds itself"),
-        ("b: 2024-02-30", ": is no YAML: ", "day"),
+        ("a: 1\nb: &x [*x]", ":2: b[0]: is no YAML: ", "it holds itself"),
+        ("a: 1\nb: 2024-02-30", ":2: b: ", "write '2024-02-30' in quotes for a text"),
+        ("a:\n- 1\n- 1:30", ":3: a[1]: ", "write 90, or '1:30' in quotes for a text"),
+        ("a: !!timestamp xyz", ":1: a: ", "the tag !!timestamp is not supported: leave it out"),
+        ("a: !!bool maybe", ":1: a: ", "the tag !!bool is not supported: leave it out"),
+        ("a: !!binary eA==", ":1: a: ", "the tag !!binary is not supported: leave it out"),
+        ("!!int 1: 2", ":1: ", "a key should be a text, without a tag"),
+        ("a: 1\nb: {[1]: 2}", ":2: b: ", "a key should be a text, without a tag"),
+        ('a: 1\nb: "\\UFFFFFFFF"', ":2: is no YAML: ", "Unicode does not have"),
+        ('a: 1\nb: "\\U00110000"', ":2: is no YAML: ", "Unicode does not have"),
+        ('a: "\\0"', ":1: a: ", r"'\x00' holds '\x00', which no text may: leave it out"),
+        ('a: "\\e[31m"', ":1: a: ", r"holds '\x1b', which no text may"),
+        ('a: "\\uD800"', ":1: a: ", r"holds '\ud800', which no text may"),
+        ("a: x\u202ey", ":1: a: ", r"holds '\u202e', which no text may"),
+        ("a: 1\nx\u2066y: 1", ":2: ", r"holds '\u2066', which no text may"),
+        (b"a: 1\nb: \xff", ": is no text file: ", "line 2 is not UTF-8"),
         ("a: &x {b: 1}\nc:\n  <<: *x", ":3: ", "<< is not supported"),
         ("a: 1\nb: !!python/object/apply:os.getcwd []", ":2: ", "python/object/apply:os.getcwd is not supported"),
         ("a: !!set {b, c}", ":1: ", "set is not supported"),
-        ("a: !!python/name:os.getcwd", ":1: is no YAML: ", "python/name:os.getcwd"),
-        ("a: \0", ": is no YAML: ", "control character"),
+        ("a: !!python/name:os.getcwd", ":1: a: ", "python/name:os.getcwd is not supported"),
+        ("a: 1\nb: \0", ":2: is no YAML: ", r"control character '\x00'"),
         (b"\x80\xff", ": ", "is no text file"),
     ],
 )
@@ -88,6 +122,64 @@ def test_what_is_no_yaml_is_refused_with_its_line(tmp_path, text, where, reason)
 def test_anchors_and_a_byte_order_mark_are_fine(tmp_path):
     text = "a: &bits [8, 4]\nb: *bits\n"
     assert source_of(tmp_path, b"\xef\xbb\xbf" + text.encode()).value == {"a": [8, 4], "b": [8, 4]}
+
+
+def _laughs(first, line):
+    """Nine times nine times nine of the ``first`` value, as ``line`` repeats the one before."""
+    names = "abcdefghi"
+    repeated = (f"{name}: &{name} {line.format(before)}" for before, name in itertools.pairwise(names))
+    return "\n".join([f"a: &a {first}", *repeated])
+
+
+NINE = ", ".join(["*{0}"] * 9)
+LAUGHS = [
+    _laughs("[x, y]", f"[{NINE}]"),
+    _laughs("{x: 1}", "{{" + ", ".join(f"k{number}: *{{0}}" for number in range(9)) + "}}"),
+    _laughs("{x: [1, 2]}", f"[{NINE.replace('*{0}', '{{z: *{0}}}')}]"),
+    _laughs("x", "\n" + "\n".join(["- *{0}"] * 9)),
+    f"a: &a {'x' * 4000}\nb: &b [{'*a, ' * 900}]\nc: [{'*b, ' * 900}]",
+    "a: &a {x: 1, y: 2}\n" + "".join(f"k{number}: *a\n" for number in range(4000)),
+    _laughs("[" + "1, " * 9 + "]", f"[[{NINE}], *{{0}}]"),
+]
+
+
+@pytest.mark.parametrize("text", LAUGHS, ids=range(len(LAUGHS)))
+def test_aliases_do_not_fill_the_memory(tmp_path, text):
+    started = time.process_time()
+    with pytest.raises(StudyError, match=r"file.yaml:\d+: \w+: with aliases written out, .* more than 10,000 lines"):
+        source_of(tmp_path, text)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("#" * (2**20 + 1), "file.yaml: is too large for a study: more than 1024 KiB"),
+        ("x" * 10_000_000, "file.yaml: is too large for a study"),
+        (f"a: 1\nb: {'x' * 5000}", "file.yaml:2: b: 'xxx.* has 5000 characters; allowed: 4096"),
+        (f"a: 1\n? {'x' * 5000}\n: 1", "file.yaml:2: 'xxx.* has 5000 characters; allowed: 4096"),
+        ("a:\n" + "- 1\n" * 15_000, r"file.yaml:1: a: .*more than 10,000 lines"),
+        ("a:\n" + "- 1\n" * 30_000, r"file.yaml:20\d\d\d: is no YAML: .*more than 10,000 lines"),
+        ("a: 1\nb: " + "[" * 500 + "]" * 500, "file.yaml:2: is no YAML: .* more than 16 deep in each other"),
+        ("- " * 100_000, "file.yaml:1: is no YAML: .* more than 16 deep in each other"),
+        ("? " * 100_000, "file.yaml:1: is no YAML: .* more than 16 deep in each other"),
+        (
+            "a: &x0 [1]\n" + "".join(f"b{number}: &x{number + 1} [*x{number}]\n" for number in range(20)),
+            r"file.yaml:1: b14\[0\].*: lists and mappings stand more than 16 deep in each other",
+        ),
+        ("a: *" + "x" * 100_000, "file.yaml:1: is no YAML: found undefined alias 'xxx"),
+    ],
+    ids=range(11),
+)
+def test_the_size_of_a_file_has_a_limit(tmp_path, text, message):
+    with pytest.raises(StudyError, match=message) as raised:
+        source_of(tmp_path, text)
+    assert len(str(raised.value)) <= 500
+
+
+def test_keys_are_texts_as_they_are_written(tmp_path):
+    text = "yes: 1\non: 2\nnull: 3\n017: 4\n1.0: 5\n'a b': 6\n"
+    assert list(source_of(tmp_path, text).value) == ["yes", "on", "null", "017", "1.0", "a b"]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +264,24 @@ def test_findings_name_line_key_what_was_found_and_what_is_allowed(tmp_path, tex
     with pytest.raises(StudyError) as raised:
         checked(Outer, source.value["top"], source, ("top",))
     assert str(raised.value) == "\n".join(f"{tmp_path}/file.yaml:{message}" for message in messages)
+
+
+def test_of_many_findings_the_first_are_told(tmp_path):
+    keys = "\n".join(f"  key_{number}: 1" for number in range(300))
+    source = source_of(tmp_path, f"top:\n{keys}\n")
+    with pytest.raises(StudyError) as raised:
+        checked(Outer, source.value["top"], source, ("top",))
+    first, *_, last = str(raised.value).split("\n")
+    assert first == f"{tmp_path}/file.yaml:2: top.key_0: unknown key; Allowed: either, inner, kind, number, pair"
+    assert re.fullmatch(r"and 29\d more", last)
+    assert len(str(raised.value)) <= 500
+
+
+def test_a_key_with_a_line_break_makes_no_line_of_its_own(tmp_path):
+    source = source_of(tmp_path, 'top: {"x\\nfpgaml: all is well": 1, number: 1}')
+    with pytest.raises(StudyError) as raised:
+        checked(Outer, source.value["top"], source, ("top",))
+    assert "\n" not in str(raised.value)
 
 
 def test_something_else_than_a_mapping_is_refused(tmp_path):

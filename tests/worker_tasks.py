@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,27 @@ def train_or_die(worker: Worker, choices: dict[str, Any], epochs: int, directory
     if choices["units"] == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return train_in_worker(worker, choices, epochs, directory)
+
+
+def pid_and(value: Any) -> tuple[int, Any]:
+    """The process that does this, and what it was given."""
+    return os.getpid(), value
+
+
+def print_and(value: Any) -> Any:
+    """What it was given, which is printed first, by Python and below it."""
+    print(value, flush=True)
+    os.write(1, b"from below")
+    return value
+
+
+def fail_unpicklably() -> None:
+    class Unpicklable(Exception):
+        pass
+
+    raise Unpicklable("told")
+
+
+def leave_temporary_file() -> str:
+    """A temporary file that is not removed."""
+    return tempfile.mkstemp()[1]

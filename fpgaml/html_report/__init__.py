@@ -23,6 +23,7 @@ from fpgaml.layer_profile import LayerProfile
 from fpgaml.markdown import ReportText, agreement_text
 from fpgaml.metrics import TurnOnCurve
 from fpgaml.runs import Run
+from fpgaml.storage import file_name
 from fpgaml.tables import quantity_text, target_text
 
 __all__ = ["render_html"]
@@ -70,7 +71,7 @@ def render_html(
         search=searched,
         profile=profile,
         confusion=page_facts.confusion(run, evaluation),
-        turn_on={name: quantity_text(name) for name in turn_on},
+        turn_on={file_name(name): quantity_text(name) for name in turn_on},
         curves=page_facts.curve_figures(run.histories),
         study=(run.directory / "study.yaml").read_text(encoding="utf-8"),
         command=run.environment.get("command") or "",
@@ -130,7 +131,7 @@ def _charts(
         drawn["cost"] = layer_charts.cost_chart(profile.costs)
         drawn |= {f"weights-{found.layer}": layer_charts.weights_chart(found) for found in profile.weights}
     for name, curves in turn_on.items():
-        drawn[f"turn-on-{name}"] = performance_charts.turn_on_chart(curves, quantity=quantity_text(name))
+        drawn[f"turn-on-{file_name(name)}"] = performance_charts.turn_on_chart(curves, quantity=quantity_text(name))
     return drawn
 
 

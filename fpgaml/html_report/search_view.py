@@ -148,18 +148,20 @@ def search_view(run: Run) -> SearchView | None:
 def _finished(run: Run) -> tuple[list[Mapping[str, Any]], str]:
     """Of every trial that has a score, the event with most epochs; and what is missing."""
     try:
-        events = Journal(run.directory / JOURNAL).read()
+        events = [event for event in Journal(run.directory / JOURNAL).read() if event["event"] == "finished"]
+        if not events:
+            raise OutputError(f"{run.directory / JOURNAL}: holds no finished trial")
     except OutputError as error:
         assert run.search is not None
         epochs = run.search["compared"]["epochs"]
         kept: list[Mapping[str, Any]] = [{"epochs": epochs, **entry} for entry in run.search["pareto_front"]]
         return (
             kept,
-            f"Only the trials of the front are listed, and without curves, because the journal is missing: {error}",
+            f"Only the trials of the front are listed, and without curves, because of the journal: {error}",
         )
     longest: dict[str, Mapping[str, Any]] = {}
     for event in events:
-        if event["event"] == "finished" and event["epochs"] >= longest.get(event["trial"], event)["epochs"]:
+        if event["epochs"] >= longest.get(event["trial"], event)["epochs"]:
             longest[event["trial"]] = event
     return list(longest.values()), ""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import abc
 import importlib
+import itertools
 import math
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -20,12 +21,15 @@ import pydantic
 from numpy.typing import NDArray
 
 from fpgaml.errors import ExactnessError, StudyError, did_you_mean
-from fpgaml.fixed_point import FixedPoint, Rounding
+from fpgaml.fixed_point import MAX_EXPONENT, MAX_WIDTH, FixedPoint, Rounding
 from fpgaml.hardware import Hardware
 
 Shape = tuple[int, ...]
 HlsNode = dict[str, Any]
 QUANTIZER_CLASS = "FpgamlQuantizer"
+SHOWN_FACTORS = 20
+HLS4ML_BITS = 32
+"""How far from the binary point hls4ml looks for the first and the last bit of a weight."""
 Weights = Mapping[str, NDArray[np.float64]]
 Role = Literal["arithmetic", "normalization", "quantizer", "pooling", "reshape", "dropout"]
 
@@ -34,9 +38,15 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Bits = Annotated[tuple[int, int], pydantic.BeforeValidator(_as_tuple)]
+Bits = Annotated[
+    tuple[
+        Annotated[int, pydantic.Field(ge=1, le=MAX_WIDTH)],
+        Annotated[int, pydantic.Field(ge=-MAX_EXPONENT, le=MAX_EXPONENT)],
+    ],
+    pydantic.BeforeValidator(_as_tuple),
+]
 """(bits, integer) as QKeras counts them: bits with the sign, integer without."""
-Size = Annotated[int, pydantic.Field(ge=1)]
+Size = Annotated[int, pydantic.Field(ge=1, le=65_536)]
 
 
 def _as_pair(value: Any) -> Any:
@@ -60,13 +70,21 @@ class Values:
         """All values of a fixed-point format."""
         return cls(fixed.minimum, fixed.maximum, fixed.fraction)
 
+    def any_in(self, fixed: FixedPoint) -> bool:
+        """Whether any of the values becomes something else than zero in a format."""
+        return bool(fixed.quantize([self.minimum, self.maximum]).any())
+
+    @property
+    def largest(self) -> float:
+        """The largest magnitude."""
+        return max(-self.minimum, self.maximum)
+
     @property
     def width(self) -> int:
         """Bits of the shortest word that holds any of the values, with a sign only if some are negative."""
-        words = 2.0**self.fraction
-        positive = math.ceil(math.log2(self.maximum * words + 1)) if self.maximum > 0 else 0
-        negative = math.ceil(math.log2(-self.minimum * words)) if self.minimum < 0 else 0
-        return max(positive, negative) + (self.minimum < 0)
+        largest, smallest = (int(value * 2.0**self.fraction) for value in (self.maximum, self.minimum))
+        negative = (-smallest - 1).bit_length() if smallest < 0 else 0
+        return max(largest.bit_length(), negative) + (smallest < 0)
 
 
 class Arithmetic(Protocol):
@@ -228,15 +246,27 @@ class ArithmeticLayer(Layer):
             minimum, maximum, fraction = minimum + bias.minimum, maximum + bias.maximum, max(fraction, bias.fraction)
         return Values(minimum, maximum, fraction)
 
+    def reuse_factors(self, input_shape: Shape, hardware: Hardware) -> list[int]:
+        """Reuse factors with which hls4ml's resource strategy is right."""
+        return valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
+
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
-        """A reuse factor that hls4ml would replace."""
-        if not hardware.through_hls4ml or hardware.strategy != "resource":
+        """Weights that hls4ml would cut off, or a reuse factor that it would replace."""
+        if not hardware.through_hls4ml:
             return None
-        valid = valid_reuse_factors(self.fan_in(input_shape), self.fan_out(input_shape))
+        for fixed in self.formats:
+            if max(fixed.fraction, fixed.integer) > HLS4ML_BITS:
+                return (
+                    f"hls4ml cannot hold weights or biases with bits [{fixed.width}, {fixed.integer - 1}]. Allowed: "
+                    f"[{fixed.width}, {fixed.width - 1 - HLS4ML_BITS}] to [{fixed.width}, {HLS4ML_BITS - 1}]"
+                )
+        if hardware.strategy != "resource":
+            return None
+        valid = self.reuse_factors(input_shape, hardware)
         if hardware.reuse_factor in valid:
             return None
-        allowed = ", ".join(map(str, valid))
-        return f"reuse_factor {hardware.reuse_factor} does not divide its products evenly. Allowed: {allowed}"
+        allowed = factors_text(valid, hardware.reuse_factor)
+        return f"reuse_factor {hardware.reuse_factor} does not divide its products as hls4ml can. Allowed: {allowed}"
 
     def quantizer_arguments(self, *, quantized: bool, seed: int, weight: str = "kernel") -> dict[str, Any]:
         """Arguments of a QKeras layer, or of the float twin's, which begins with the same weights."""
@@ -307,7 +337,22 @@ class QuantizerLayer(Layer):
         return input_shape
 
     def output_values(self, values: Values, input_shape: Shape) -> Values:
-        """All values of the format."""
+        """All values of the format.
+
+        Raises
+        ------
+        StudyError
+            Its step is so large that all of ``values`` are rounded to zero.
+        """
+        if not values.any_in(self.format):
+            finer = (replace(self.format, integer=self.format.integer - less) for less in itertools.count(1))
+            fitting = next(fixed for fixed in finer if values.any_in(fixed))
+            bits, integer = self.bits
+            raise StudyError(
+                f"it gives nothing but zero: its step is {self.format.step:g}, and its inputs, from {values.minimum:g} "
+                f"to {values.maximum:g}, are all rounded to zero. Allowed with bits: [{bits}, …]: at most "
+                f"{integer + fitting.integer - self.format.integer} integer bits"
+            )
         return Values.of(self.format)
 
     def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
@@ -362,6 +407,13 @@ def valid_reuse_factors(n_in: int, n_out: int) -> list[int]:
         for factor in sorted({*lower, *(products // factor for factor in lower)})
         if (factor % n_in == 0 if factor >= n_in else (products // factor) % n_out == 0)
     ]
+
+
+def factors_text(factors: Sequence[int], wanted: int) -> str:
+    """Factors for a message: all, or those next to the one that was asked for, and how many more there are."""
+    nearest = sorted(sorted(factors, key=lambda factor: max(factor / wanted, wanted / factor))[:SHOWN_FACTORS])
+    more = len(factors) - len(nearest)
+    return ", ".join(map(str, nearest)) + (f" and {more} more" if more else "")
 
 
 @cache

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 from fpgaml.errors import StudyError
 from fpgaml.hardware import Hardware
-from fpgaml.layers import Arithmetic, ArithmeticLayer, HlsNode, Layer, Shape, Weights, require_rank
+from fpgaml.layers import (
+    Arithmetic,
+    ArithmeticLayer,
+    HlsNode,
+    Layer,
+    Shape,
+    Weights,
+    factors_text,
+    require_rank,
+)
 
 Padding = Literal["valid", "same"]
 LAYOUT = {2: "(width, channels)", 3: "(height, width, channels)"}
@@ -132,8 +141,15 @@ class Convolution(ArithmeticLayer):
         inside = window_cells(input_shape[:-1], self.window, self.step, self.padding) >= 0
         return np.asarray(inside.sum(axis=0), dtype=np.int64).reshape(*self.window, 1, 1)
 
+    def reuse_factors(self, input_shape: Shape, hardware: Hardware) -> list[int]:
+        """With io_parallel, at most the products of one output: hls4ml's C simulation stops above."""
+        factors = super().reuse_factors(input_shape, hardware)
+        if hardware.io_type == "io_stream":
+            return factors
+        return [factor for factor in factors if factor <= self.fan_in(input_shape)]
+
     def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
-        """A parallelization factor that hls4ml would replace or overlook, or a reuse factor that it would replace."""
+        """What hls4ml would do in another way: a parallelization factor, steps between rows, what every layer has."""
         factor, positions = hardware.parallelization_factor, self.positions(input_shape)
         if hardware.through_hls4ml and factor > 1:
             if hardware.io_type == "io_stream":
@@ -142,12 +158,21 @@ class Convolution(ArithmeticLayer):
                     "after the other. Allowed: 1, or io_type io_parallel"
                 )
             if positions % factor:
-                allowed = ", ".join(str(divisor) for divisor in range(1, positions + 1) if positions % divisor == 0)
+                divisors = [divisor for divisor in range(1, positions + 1) if positions % divisor == 0]
                 return (
                     f"parallelization_factor {factor} does not divide its {positions} positions evenly. "
-                    f"Allowed: {allowed}"
+                    f"Allowed: {factors_text(divisors, factor)}"
                 )
+        if hardware.through_hls4ml and hardware.io_type == "io_stream" and self.skips_rows(input_shape):
+            return (
+                f"with io_type io_stream, hls4ml takes no steps from row to row for windows of one row, {self.window}: "
+                f"strides {self.step} would be 1 down. Allowed: windows of two rows, 1 down, or io_type io_parallel"
+            )
         return super().refusal(input_shape, hardware)
+
+    def skips_rows(self, input_shape: Shape) -> bool:
+        """Whether windows of one row go down an image in steps of more than one row."""
+        return len(self.window) == 2 and self.window[0] == 1 < self.step[0] and input_shape[0] > 1
 
     def keras_layer(self, name: str, *, quantized: bool, dtype: str, seed: int) -> Any:
         """QKeras' layer, or Keras'."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from fpgaml.errors import ExactnessError
+from fpgaml.hardware import Hardware
 from fpgaml.layers import Arithmetic, HlsNode, Layer, Pair, Role, Shape, Size, Values, Weights, require_rank
 from fpgaml.layers._convolution import LAYOUT, hls_window, take_windows, window_shape
 
@@ -49,6 +50,16 @@ class Pooling(Layer):
                 "Allowed: windows of 2, 4, 8, 16, … values, or a maximum"
             )
         return Values(values.minimum, values.maximum, values.fraction + count.bit_length() - 1)
+
+    def refusal(self, input_shape: Shape, hardware: Hardware) -> str | None:
+        """Windows of an image that overlap or leave something out, where hls4ml reads it as a stream."""
+        window, stride = self.window(input_shape), self.stride(input_shape)
+        if not hardware.through_hls4ml or hardware.io_type == "io_parallel" or len(window) == 1 or window == stride:
+            return None
+        return (
+            f"strides {stride} that are not the pool_size {window} stop hls4ml's C simulation with io_type io_stream. "
+            "Allowed: no strides, or io_type io_parallel"
+        )
 
     def hls_nodes(self, name: str, input_shape: Shape, weights: Weights) -> list[HlsNode]:
         """hls4ml's pooling."""

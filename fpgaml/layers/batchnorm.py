@@ -25,7 +25,7 @@ class BatchNorm(Layer):
     example: ClassVar[Example] = Example((10,), ({}, {"momentum": 0.9, "epsilon": 0.01}))
 
     momentum: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.99
-    epsilon: Annotated[float, pydantic.Field(gt=0)] = 0.001
+    epsilon: Annotated[float, pydantic.Field(ge=1e-8, le=1000)] = 0.001
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from fpgaml.errors import StudyError
 from fpgaml.layers import Example, Pair, Shape, Size
 from fpgaml.layers._convolution import Convolution
 
@@ -42,6 +43,28 @@ class Conv2D(Convolution):
     def step(self) -> tuple[int, ...]:
         """Steps down and across."""
         return self.strides
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(height, width, channels) to (window positions down, across, filters).
+
+        Raises
+        ------
+        StudyError
+            A window does not fit. Or an image of one channel is one window wide, and the steps differ: there oneDNN,
+            with which TensorFlow trains in float32, reads beyond the image.
+        """
+        output_shape = super().output_shape(input_shape)
+        down, across = self.strides
+        if (input_shape[-1], output_shape[1], down) == (1, 1, 1) and across > 1:
+            raise StudyError(
+                f"strides {self.strides} are not possible where an image of one channel is one window wide: TensorFlow "
+                "reads beyond it. Allowed: the same steps down and across"
+            )
+        return output_shape
+
+    def skips_rows(self, input_shape: Shape) -> bool:
+        """As other convolutions, but hls4ml has windows of one value for themselves, and right."""
+        return self.window != (1, 1) and super().skips_rows(input_shape)
 
     def fan_out(self, input_shape: Shape) -> int:
         """Filters."""

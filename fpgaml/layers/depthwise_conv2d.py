@@ -31,6 +31,16 @@ class DepthwiseConv2D(Convolution):
     kernel_size: Pair
     strides: Pair = (1, 1)
 
+    def model_post_init(self, context: Any) -> None:
+        """Check the widths, and the strides, of which TensorFlow's convolution has one."""
+        super().model_post_init(context)
+        down, across = self.strides
+        if down != across:
+            raise ValueError(
+                f"strides {self.strides} are not possible: TensorFlow trains no {self.kind} whose steps down and "
+                f"across differ. Allowed: equal ones, such as {max(self.strides)}"
+            )
+
     @property
     def window(self) -> tuple[int, ...]:
         """Height and width."""

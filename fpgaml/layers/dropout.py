@@ -15,14 +15,14 @@ class Dropout(Layer):
     Parameters
     ----------
     rate : float
-        Probability, 0 to below 1.
+        Probability.
     """
 
     kind: ClassVar[str] = "dropout"
     role: ClassVar[Role] = "dropout"
     example: ClassVar[Example] = Example((10,), ({"rate": 0.2},))
 
-    rate: Annotated[float, pydantic.Field(ge=0, lt=1)]
+    rate: Annotated[float, pydantic.Field(ge=0, le=0.999)]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

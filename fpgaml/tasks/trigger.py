@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fpgaml.dataset import Dataset
 from fpgaml.errors import DataError
+from fpgaml.field_types import Seed
 from fpgaml.metrics import Target
 from fpgaml.tasks import Task, TaskOptions
 from fpgaml.trigger_data.event_pool import FINE_SHAPE
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 POOL_SHARES = (2.0, 3.0, 3.0, 3.0, 4.5, 5.0, 5.5, 5.5, 6.0, 5.0, 4.5, 3.5, 2.0, 1.0)
 """How hard collisions are shared out over the bins of the hard scale."""
 
-Number = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
-Fraction = Annotated[float, Field(ge=0, le=1, strict=False)]
-Size = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[int, Field(ge=1, le=10**10)]
+Rate = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+MOST_COLLISIONS = 1_000_000
 
 
 class TriggerOptions(TaskOptions):
@@ -76,20 +78,20 @@ class TriggerOptions(TaskOptions):
     n_validation_background: Size = 100_000
     n_test_signal: Size = 25_000
     n_test_background: Size = 100_000
-    seed: Annotated[int, Field(ge=0)] = 1
-    pile_up: Number = 200.0
+    seed: Seed = 1
+    pile_up: Annotated[float, Field(gt=0, le=2000, allow_inf_nan=False)] = 200.0
     mitigation: Literal["charged", "none"] = "charged"
     mitigation_efficiency: Fraction = 0.95
     image_shape: tuple[int, int] = (20, 12)
-    energy_tev: Annotated[float, Field(ge=1, le=100, strict=False)] = 14.0
-    signal_mass_gev: Annotated[float, Field(gt=270, le=5000, strict=False)] = 400.0
-    bunches: Size = 2760
-    revolution_khz: Number = 40_000 / 3564
-    n_soft_collisions: Annotated[int, Field(ge=10)] = 32_000
-    n_hard_collisions: Annotated[int, Field(ge=200)] = 47_000
-    n_signal_collisions: Annotated[int, Field(ge=10)] = 12_500
+    energy_tev: Annotated[float, Field(ge=1, le=100)] = 14.0
+    signal_mass_gev: Annotated[float, Field(gt=270, le=5000)] = 400.0
+    bunches: Annotated[int, Field(ge=1, le=100_000)] = 2760
+    revolution_khz: Annotated[float, Field(ge=0.001, le=1000)] = 40_000 / 3564
+    n_soft_collisions: Annotated[int, Field(ge=10, le=MOST_COLLISIONS)] = 32_000
+    n_hard_collisions: Annotated[int, Field(ge=200, le=MOST_COLLISIONS)] = 47_000
+    n_signal_collisions: Annotated[int, Field(ge=10, le=MOST_COLLISIONS)] = 12_500
     training_weights: Literal["balanced", "sqrt_rate", "rate", "hard_tail"] = "hard_tail"
-    rates_khz: Annotated[tuple[Number, ...], Field(min_length=1)] = (10.0, 50.0, 100.0, 750.0)
+    rates_khz: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=100)] = (10.0, 50.0, 100.0, 750.0)
 
     @field_validator("image_shape")
     @classmethod
@@ -100,6 +102,16 @@ class TriggerOptions(TaskOptions):
                 f"found {list(shape)}"
             )
         return shape
+
+    @model_validator(mode="after")
+    def _rates_below_all(self) -> TriggerOptions:
+        too_high = [rate for rate in self.rates_khz if rate > self.total_khz]
+        if too_high:
+            raise ValueError(
+                f"rates_khz: {too_high[0]:g} kHz is more than the rate of all crossings, bunches times revolution_khz: "
+                f"{self.total_khz:g} kHz"
+            )
+        return self
 
     @property
     def total_khz(self) -> float:

@@ -130,6 +130,6 @@ def generate_chunks(
             while not pending.empty():
                 pending.get()
             for worker in workers:
-                worker.stop()
+                worker.end()
     if progress is not None and task is not None:
         progress.remove_task(task)

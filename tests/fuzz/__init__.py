@@ -1,0 +1,1 @@
+"""Generated cases of every kind, and what runs and judges them: see docs/testing.md."""
