@@ -234,8 +234,7 @@ def judge(source: Source, generator: np.random.Generator) -> Iterator[Found]:
         yield found("QKeras − float", number, truth, differences)
         curves = [one.curves["float"] for one in judged]
         yield found("curve: efficiency", number, true_efficiency, [_at_rate(curve, target) for curve in curves])
-        rejections, at_point = zip(*(_rejection(curve, target) for curve in curves), strict=True)
-        yield found("curve: rejection", number, total / source.rate(at_point[0]), rejections)
+        yield found("curve: rejection", number, total / source.rate(exact), [_rejection(curve, exact) for curve in curves])
 
 
 def judge_seeds(source: Source, generator: np.random.Generator, n_seeds: int) -> Iterator[Found]:
@@ -272,11 +271,13 @@ def _at_rate(curve: Curve, target: Target) -> Estimate:
     return Estimate(*(float(np.interp(math.log(target.value), x, column)) for column in columns))
 
 
-def _rejection(curve: Curve, target: Target) -> tuple[Estimate, float]:
-    """The rejection of the curve at the last point that keeps a target, and its threshold."""
-    here = max(0, int(np.searchsorted(curve.background, target.value, side="right")) - 1)
+def _rejection(curve: Curve, threshold: float) -> Estimate:
+    """The rejection of the curve at a threshold, between two points as it is drawn, on a logarithmic axis."""
+    x = -curve.thresholds
+    if not x[0] <= -threshold <= x[-1]:
+        return Estimate(math.nan, math.nan, math.nan)
     columns = (curve.background_rejection, curve.rejection_low, curve.rejection_high)
-    return Estimate(*(float(column[here]) for column in columns)), float(curve.thresholds[here])
+    return Estimate(*(math.exp(np.interp(-threshold, x, np.log(column))) for column in columns))
 
 
 def run_toy(number: int, seed: int, name: str) -> list[Found]:

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from fpgaml.intervals import Estimate
 from fpgaml.metrics import Target, choose_working_point
-from fpgaml.passing import NEXT, Ranked
+from fpgaml.passing import Ranked
 
 Floats = NDArray[np.float64]
 
 _BLOCK = 2_000_000
 """Numbers that are held at once."""
+
+_TAIL = 10
+"""Highest scores that show how their tail falls."""
 
 
 def replicated_thresholds(
@@ -85,7 +88,7 @@ class _Background:
         levels, accepted = self._down_to(drawn, (wanted - more).max(axis=0))
         found = np.array([_crossings(levels, accepted, *row) for row in zip(wanted, more, strict=True)])
         # where even the highest score is too much: as far above as it takes a tail that falls exponentially
-        n = min(NEXT, len(self._ranked.scores))
+        n = min(_TAIL, len(self._ranked.scores))
         top = self._ranked.scores[0]
         slope = (top - self._ranked.scores[n - 1]) / math.log(n) if n > 1 else 0.0
         above = np.maximum(top + slope * np.log((accepted[:, 0] + more) / wanted), np.nextafter(top, np.inf))

@@ -14,6 +14,9 @@ from fpgaml.events import Floats, at
 from fpgaml.intervals import Estimate, rejection
 from fpgaml.passing import Passing, Ranked
 
+_LEAST = 5
+"""Effective background events from which on a curve has a band."""
+
 
 class Background:
     """Background of one model and split: what of it passes a threshold, with one interval wherever that is shown.
@@ -72,7 +75,8 @@ class Curve:
     ``signal_low`` and ``signal_high`` bound the signal efficiency at the given rate or background efficiency: the
     interval of the test signal and that of the test background, carried over along the curve (Woodruff, J. Am. Stat.
     Assoc. 47 (1952) 635), added in quadrature. ``rejection_low`` and ``rejection_high`` hold the test background alone.
-    All four are NaN at the first points, where so few events pass that the true rate may be below that of the first.
+    All four are NaN at the first points, where so few effective events pass that the curve is not bounded: fewer than
+    five, or so few that the true rate may be below that of the first point.
     """
 
     kind: metrics.Kind
@@ -129,7 +133,9 @@ def performance_curve(
     # where the true rate is higher than measured, the curve belongs further right, and is lower at the rate shown
     lower = value - np.interp(let_through, np.maximum.accumulate(most), value, left=math.nan)
     higher = np.interp(let_through, np.maximum.accumulate(least), value) - value
-    bounded = np.where(np.isnan(lower), math.nan, 1.0)
+    few = np.array([background.passing(threshold).fewest_effective < _LEAST for threshold in thresholds])
+    begins = np.flatnonzero(np.isnan(lower) | few)
+    bounded = np.where(np.arange(len(value)) > (begins[-1] if len(begins) else -1), 1.0, math.nan)
     return Curve(
         kind=kind,
         thresholds=thresholds,

@@ -33,8 +33,8 @@ from fpgaml.verdicts import LEVEL_APART
 NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
 CURVES = """\
 On test events. Large markers are working points, with the intervals of both axes; where no background passes, a point
-has no place here and stands in the table only. Bands begin where at least about three background events pass, weighted
-and grouped ones as effective events: above, the data do not bound the curve."""
+has no place here and stands in the table only. Bands begin where five effective background events pass, also with one
+more as heavy as any near the threshold: above, the data do not bound the curve."""
 
 THRESHOLDS = """\
 Thresholds are logits, chosen on validation background; an event passes with score ≥ threshold. Equal scores pass or

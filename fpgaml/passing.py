@@ -1,10 +1,10 @@
 """Background above a threshold: how many events, how many effective ones, and how heavy an unseen one may be.
 
 Where weights differ, a sample may hold none of the heavy events that another sample of the same size has above the same
-threshold, and what passes does not tell. The next ten independent events below the threshold do: the heaviest of them
-and of those that pass stands for the unseen event. Toys set their number (docs/statistics.md): with fewer, intervals
-that rest on few events are too narrow; with a number in proportion to what passes, those of triggers with thousands of
-events hold soft ones of which none comes near the threshold.
+threshold, and what passes does not tell. The next independent events below the threshold do, as many as pass but from
+20 to 100: the heaviest of them and of those that pass stands for the unseen event. Toys set these numbers
+(docs/statistics.md): with fewer, intervals that rest on few events are too narrow; with more, those of triggers with
+thousands of events hold soft ones of which none comes near the threshold.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-NEXT = 10
-"""So many independent events below a threshold are near it."""
+NEXT = (20, 100)
+"""At least and at most so many independent events below a threshold are near it; between, as many as pass."""
 
 FEW = 10
 """Effective events below which a working point deserves a warning."""
@@ -56,9 +56,14 @@ class Passing:
         return (self.total + self.heaviest) ** 2 / (squares + self.heaviest**2) if self.heaviest else 0.0
 
     @property
+    def fewest_effective(self) -> float:
+        """Effective events, as they are or with the heaviest that may pass."""
+        return min(self.effective, self.effective_with_one_more)
+
+    @property
     def is_thin(self) -> bool:
         """Whether fewer than ``FEW`` effective events pass, as they are or with the heaviest that may."""
-        return min(self.effective, self.effective_with_one_more) < FEW
+        return self.fewest_effective < FEW
 
     def to_json(self) -> dict[str, float | None]:
         """All of it; null for NaN."""
@@ -129,11 +134,12 @@ class Ranked:
     def _near(self, n: int) -> int:
         """Number of events that pass or are among the ``NEXT``."""
         if self._groups is None:
-            return min(len(self.scores), n + NEXT)
+            return min(len(self.scores), n + min(max(n, NEXT[0]), NEXT[1]))
+        wanted = min(max(len(np.unique(self._groups[:n])), NEXT[0]), NEXT[1])
         seen = set[int]()
         for number, group in enumerate(self._groups[n:].tolist(), start=n + 1):
             seen.add(group)
-            if len(seen) == NEXT:
+            if len(seen) == wanted:
                 return number
         return len(self.scores)
 

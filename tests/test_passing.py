@@ -30,12 +30,14 @@ def test_passing_is_what_plain_counting_finds(members):
         assert found.total == pytest.approx(sum(sums))
         assert found.effective == pytest.approx(sum(sums) ** 2 / sum(one**2 for one in sums))
         assert found.largest_share == pytest.approx(max(sums) / sum(sums))
-        # the next ten groups below, one event after the other
+        # the next groups below, as many as pass and at least the fewest, one event after the other
+        fewest, most = NEXT
+        wanted = min(most, max(fewest, len(set(groups[passed]))))
         order, near, below = list(np.argsort(-scores, kind="stable")), list(np.flatnonzero(passed)), set()
         for event in order[len(near) :]:
             near.append(event)
             below.add(groups[event])
-            if len(below) == NEXT:
+            if len(below) == wanted:
                 break
         sums = [weights[[event for event in near if groups[event] == group]].sum() for group in set(groups[near])]
         assert found.heaviest == pytest.approx(max(sums))
@@ -63,14 +65,15 @@ def test_a_heavy_event_below_the_threshold_makes_a_working_point_thin():
     assert (found.effective, found.heaviest) == (pytest.approx(100), 60.0)
     assert found.effective_with_one_more == pytest.approx(160**2 / (100 + 3600))
     assert found.is_thin
-    weights[104], weights[111] = 1.0, 60.0  # too far below
-    assert not Ranked(scores, weights=weights).passing(-99.0).is_thin
+    weights = np.ones(400)
+    weights[215] = 60.0  # too far below
+    assert not Ranked(-np.arange(400.0), weights=weights).passing(-99.0).is_thin
 
 
 def test_where_nothing_passes_there_is_still_a_heaviest():
     weights = np.linspace(1.0, 3.0, 50)
     found = Ranked(-np.arange(50.0), weights=weights).passing(5.0)
-    assert (found.events, found.effective, found.heaviest) == (0, 0.0, weights[NEXT - 1])
+    assert (found.events, found.effective, found.heaviest) == (0, 0.0, weights[NEXT[0] - 1])
     assert math.isnan(found.largest_share)
     assert found.is_thin
     assert found.to_json()["largest_share"] is None
