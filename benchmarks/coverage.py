@@ -13,6 +13,7 @@ mixtures of real collisions whose truth is the mean over all of them.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import sys
 import time
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from fpgaml.comparison import compare
+from fpgaml.comparison import SeedDifference, compare
 from fpgaml.curves import Curve
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.metrics import Estimate, Target
@@ -185,6 +186,9 @@ SITUATIONS: tuple[Source, ...] = (
     Situation(name="weights over four orders, groups of five", orders=4.0, members=5),
     Situation(name="weights over four orders, heavy events lower", orders=4.0, fall=1.0),
     Situation(
+        name="weights over four orders, heavy events a little lower", n_above=(100.0, 50.0, 10.0), orders=4.0, fall=0.5
+    ),
+    Situation(
         name="5,000 signal, 20,000 background, heavy events lower",
         n_signal=5_000,
         n_background=20_000,
@@ -234,7 +238,9 @@ def judge(source: Source, generator: np.random.Generator) -> Iterator[Found]:
         yield found("QKeras − float", number, truth, differences)
         curves = [one.curves["float"] for one in judged]
         yield found("curve: efficiency", number, true_efficiency, [_at_rate(curve, target) for curve in curves])
-        yield found("curve: rejection", number, total / source.rate(exact), [_rejection(curve, exact) for curve in curves])
+        yield found(
+            "curve: rejection", number, total / source.rate(exact), [_rejection(curve, exact) for curve in curves]
+        )
 
 
 def judge_seeds(source: Source, generator: np.random.Generator, n_seeds: int) -> Iterator[Found]:
@@ -345,16 +351,68 @@ def _is_difference(quantity: str) -> bool:
     return "−" in quantity or quantity.startswith("difference")
 
 
+COPIES = Situation(name="copies", n_signal=1_000, n_background=3_000, n_above=(100.0,))
+"""Where verdicts are counted."""
+
+
+def run_verdicts(number: int, seed: int, n_seeds: int, worse: float) -> tuple[bool, bool, bool, float]:
+    """Verdicts on networks of one toy, with several seeds each.
+
+    Returns
+    -------
+    false, any_false, seen : bool
+        Whether two copies of one network differ; whether any of the six pairs of four copies does; whether a network
+        differs from one whose true efficiency is lower by ``worse``.
+    smallest : float
+        What is said to be seen in 80 % of samples.
+    """
+    generator = np.random.default_rng([seed, number, n_seeds])
+    (at,), (target,), mean = COPIES.thresholds, COPIES.targets, SIGNAL_MEANS["float"]
+    wanted = COPIES.efficiency(at, mean, SEEDS_SPREAD) - worse
+    lower = at + math.hypot(1.0, SEEDS_SPREAD) * float(special.ndtri(wanted))
+    networks = {**dict.fromkeys("abcd", mean), "worse": lower}
+    events, scores = COPIES.draw_seeds(generator, networks, n_seeds)
+
+    def verdicts(*pairs: tuple[str, str]) -> list[SeedDifference]:
+        names = {name: scores[name] for pair in pairs for name in pair}
+        return list(compare(events, names, target, pairs=pairs, seed=number).differences.values())
+
+    (null,), six = verdicts(("a", "b")), verdicts(*itertools.combinations("abcd", 2))
+    (clear,) = verdicts(("worse", "a"))
+    found = null.told_apart is True, any(one.told_apart for one in six), clear.told_apart is True
+    return *found, null.smallest_visible or math.nan
+
+
+def _run_verdicts(arguments: tuple[int, int, int, float]) -> tuple[bool, bool, bool, float]:
+    """For a pool, which gives one argument."""
+    return run_verdicts(*arguments)
+
+
+def verdict_table(pool: Any, n_toys: int, seed: int) -> str:
+    """How often verdicts are false, and how often they are given, by number of seeds."""
+    rows = []
+    for n_seeds in (2, 3, 5):
+        # the size of a difference that is said to be visible, from toys of their own
+        first = pool.map(_run_verdicts, [(number, seed + 1, n_seeds, 0.0) for number in range(40)])
+        worse = float(np.mean([toy[3] for toy in first]))
+        toys = pool.map(_run_verdicts, [(number, seed, n_seeds, worse) for number in range(n_toys)])
+        shares = np.array([toy[:3] for toy in toys], np.float64).mean(axis=0)
+        rows.append([str(n_seeds), *(percent(share, n_toys) for share in shares[:2]), f"{worse:.3f}"])
+        rows[-1].append(percent(shares[2], n_toys))
+    headers = ["seeds", "two copies: false, %", "four copies: any false, %", "said to be visible", "of these seen, %"]
+    return table(headers, rows)
+
+
+def percent(share: float, n_toys: int) -> str:
+    """A share with its binomial error, half an event added to either kind: no error of zero."""
+    if not n_toys:
+        return "none printed"
+    rough = (share * n_toys + 0.5) / (n_toys + 1)
+    return f"{100 * share:.0f} ± {100 * math.sqrt(rough * (1 - rough) / n_toys):.1f}"
+
+
 def text_of(rows: Sequence[Row]) -> str:
     """A Markdown table of coverages in per cent with their binomial errors."""
-
-    def percent(share: float, n_toys: int) -> str:
-        if not n_toys:
-            return "none printed"
-        # half an event added to either kind: no error of zero
-        rough = (share * n_toys + 0.5) / (n_toys + 1)
-        return f"{100 * share:.0f} ± {100 * math.sqrt(rough * (1 - rough) / n_toys):.1f}"
-
     cells = []
     for row in rows:
         interval = row.quantity != "true rate / requested"
@@ -379,7 +437,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toys", type=int, default=400, metavar="N", help="of each situation")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
-    parser.add_argument("--only", default="", metavar="TEXT", help="situations whose name holds this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="situations whose name holds this, or verdicts")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--output", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -393,6 +451,8 @@ def main() -> None:
             found = [one for toy in pool.imap_unordered(_run_toy, jobs, chunksize=4) for one in toy]
             texts.append(text_of(list(summarize(found))))
             print(f"{source.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+        if options.only in "verdicts":
+            texts.append(verdict_table(pool, options.toys, options.seed))
     text = "\n\n".join(texts) + "\n"
     if options.output is None:
         print(text)

@@ -243,7 +243,7 @@ def test_report_begins_with_the_numbers_and_holds_every_section(complete):
         assert piece in report.markdown, piece
 
 
-def test_the_weight_behind_a_working_point_is_told_and_a_thin_one_is_warned_of(complete):
+def test_the_weight_behind_a_working_point_is_told(complete):
     directory, report = complete
     with np.load(directory / "events.npz") as events, np.load(directory / "trials" / TRIAL / "scores.npz") as scores:
         chosen = (events["y"] == 0)[events["split"] == 2]
@@ -258,13 +258,21 @@ def test_the_weight_behind_a_working_point_is_told_and_a_thin_one_is_warned_of(c
     text = f"| {passed.sum():,} events, {effective:,.3g} effective, largest {100 * largest:.2g} % |"
     (row,) = [line for line in report.markdown.splitlines() if line.startswith("| 10 | QKeras |")]
     assert row.endswith(text)
-    thin = [point for point in report.evaluation.performances if point.is_thin and point.model != "csim"]
+    assert "rests on few effective background events" not in report.markdown
+
+
+def test_a_thin_working_point_is_warned_of(tmp_path):
+    directory = write_run(tmp_path / "run", n_background=600)
+    text, _ = text_and_summary(directory)
+    run = load_run(directory)
+    points = evaluate(run.events, run.scores, run.targets, replicas=20).performances
+    thin = [point for point in points if point.is_thin and point.model != "csim"]
     assert 0 < len(thin) < 8
     for point in thin:
         sides = point.validation_background, point.test_background
         assert min(min(side.effective, side.effective_with_one_more) for side in sides) < 10
-        assert f"at {point.target.value:g} kHz rests on few effective background events" in report.markdown
-    assert report.markdown.count("rests on few effective background events") == len(thin)
+        assert f"at {point.target.value:g} kHz rests on few effective background events" in text
+    assert text.count("rests on few effective background events") == len(thin)
 
 
 def test_every_table_is_a_table_and_every_picture_is_there(complete):
