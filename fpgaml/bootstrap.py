@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fpgaml.dependence import Groups, numbered
 from fpgaml.intervals import Estimate
 from fpgaml.metrics import Target, choose_working_point
 from fpgaml.passing import Ranked
@@ -35,7 +36,7 @@ def replicated_thresholds(
     targets: Sequence[Target],
     *,
     weights: Floats | None,
-    groups: NDArray[np.int64] | None,
+    groups: Groups | None,
     replicas: int,
     seed: int,
 ) -> dict[str, Floats]:
@@ -43,19 +44,20 @@ def replicated_thresholds(
 
     All models and targets have the same random numbers. Shape (n_targets, replicas) for each model.
     """
-    n_events = len(next(iter(scores.values())))
-    group = np.arange(n_events) if groups is None else np.unique(groups, return_inverse=True)[1]
-    totals = np.bincount(group, weights).astype(np.float64)
+    ways = numbered(groups, len(next(iter(scores.values()))))
+    totals = np.bincount(ways[0], weights).astype(np.float64)
     generator = np.random.default_rng(seed)
     unseen = generator.exponential(size=replicas) * generator.integers(2, size=replicas)
-    models = {name: _Background(found, targets, weights, group) for name, found in scores.items()}
+    shared = [generator.normal(size=(replicas, int(way.max()) + 1)) for way in ways[1:]]
+    models = {name: _Background(found, targets, weights, ways) for name, found in scores.items()}
     thresholds = {name: np.empty((len(targets), replicas)) for name in scores}
     size = max(1, _BLOCK // len(totals))
     for first in range(0, replicas, size):
         block = slice(first, min(first + size, replicas))
         drawn = generator.exponential(size=(block.stop - first, len(totals)))
         for name, model in models.items():
-            thresholds[name][:, block] = model.thresholds(drawn, unseen[block], drawn @ totals)
+            more_or_less = model.shared([normals[block] for normals in shared])
+            thresholds[name][:, block] = model.thresholds(drawn, unseen[block], drawn @ totals, more_or_less)
     return thresholds
 
 
@@ -63,21 +65,37 @@ class _Background:
     """Background of one model, ready to be drawn again."""
 
     def __init__(
-        self, scores: Floats, targets: Sequence[Target], weights: Floats | None, group: NDArray[np.int64]
+        self, scores: Floats, targets: Sequence[Target], weights: Floats | None, ways: Sequence[Groups]
     ) -> None:
-        self._ranked = Ranked(scores, weights=weights, groups=group)
-        self._group = group[self._ranked.order]
+        self._ranked = Ranked(scores, weights=weights, groups=np.stack(ways, axis=1))
+        self._group = ways[0][self._ranked.order]
         self._targets = targets
         points = [
-            choose_working_point(scores, kind=target.kind, target=target.value, weights=weights, groups=group)
+            choose_working_point(scores, kind=target.kind, target=target.value, weights=weights, groups=ways[0])
             for target in targets
         ]
         passing = [self._ranked.above(point.threshold) for point in points]
         self._heaviest = [self._ranked.heaviest(n) for n in passing]
+        self._shared = [self._ranked.shared_sums(n) for n in passing]
+        self._accepted = [float(self._ranked.accepted[n - 1]) if n else math.inf for n in passing]
         self._enough = 2 * max(passing) + 50
 
-    def thresholds(self, drawn: Floats, unseen: Floats, totals: Floats) -> Floats:
-        """Shape (n_targets, n_replicas), for factors of the groups and of the unseen event, and sums of all weights."""
+    def shared(self, normals: Sequence[Floats]) -> Floats:
+        """By what factors sharing raises what passes, shape (n_targets, n_replicas).
+
+        ``normals`` are a normal number for each group, shape (n_replicas, n_groups), for each further way of sharing.
+        """
+        moved = [
+            sum((found @ sums for found, sums in zip(normals, of_target, strict=True)), 0.0) / accepted
+            for of_target, accepted in zip(self._shared, self._accepted, strict=True)
+        ]
+        return np.asarray(np.exp(np.array(moved)).reshape(len(moved), -1))
+
+    def thresholds(self, drawn: Floats, unseen: Floats, totals: Floats, shared: Floats) -> Floats:
+        """Shape (n_targets, n_replicas).
+
+        For factors of the groups, of the unseen event and of what is shared, and sums of all weights.
+        """
         more = np.outer(self._heaviest, unseen)
         wanted = np.array(
             [
@@ -85,6 +103,7 @@ class _Background:
                 for target, extra in zip(self._targets, more, strict=True)
             ]
         )
+        wanted = wanted / shared
         levels, accepted = self._down_to(drawn, (wanted - more).max(axis=0))
         found = np.array([_crossings(levels, accepted, *row) for row in zip(wanted, more, strict=True)])
         # where even the highest score is too much: as far above as it takes a tail that falls exponentially

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml import metrics
+from fpgaml.dependence import numbered
 from fpgaml.errors import DataError
 from fpgaml.events import Floats, at
 from fpgaml.intervals import Estimate, rejection
@@ -43,7 +44,7 @@ class Background:
     ) -> None:
         self._scores, self._level = scores, level
         self._weights = np.ones(len(scores)) if weights is None else weights
-        self._groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+        self._groups = None if groups is None else np.stack(numbered(groups, len(scores)), axis=1)
         self._ranked = Ranked(scores, weights=weights, groups=self._groups)
         rated = kind == "rate_khz"
         self._estimate = metrics.rate if rated else metrics.background_efficiency

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fpgaml.errors import DataError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
-_OPTIONAL = ("weights", "training_weights", "groups", "pool_parts")
+_OPTIONAL = ("weights", "training_weights", "groups")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,12 +35,10 @@ class Dataset:
         sum to it, so that a trigger rate is the sum of the weights that pass. None: every event counts once.
     training_weights : float64, shape (n_events,), optional
         Weights in the loss; the task decides them. None: every event counts once.
-    groups : int64, shape (n_events,), optional
+    groups : int64, shape (n_events,) or (n_events, n_ways), optional
         Events that belong together, as those do that share a generated event, have the same number: they are not
-        independent, and intervals respect that.
-    pool_parts : int64, shape (n_events,), optional
-        The part of a pool that an event's background activity was drawn from, within its split: events of one part
-        have much of it in common, and intervals respect that, too. Where there is one part only, nothing can be said.
+        independent, and intervals respect that. Where events share things in several ways, each has a column, the one
+        with the most groups first: see ``fpgaml.dependence``.
     quantities : mapping of name to float64, shape (n_events,)
         What is known of an event beside its inputs, such as ``ht_gev`` for a turn-on curve.
     names : tuple of str
@@ -62,7 +60,6 @@ class Dataset:
     weights: NDArray[np.float64] | None = None
     training_weights: NDArray[np.float64] | None = None
     groups: NDArray[np.int64] | None = None
-    pool_parts: NDArray[np.int64] | None = None
     quantities: Mapping[str, NDArray[np.float64]] = field(default_factory=lambda: MappingProxyType({}))
     names: tuple[str, ...] = ()
     rate_khz: float | None = None

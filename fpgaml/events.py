@@ -18,7 +18,7 @@ from fpgaml.storage import atomic_path, read_arrays
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-_COLUMNS = ("y", "split", "weights", "groups", "pool_parts")
+_COLUMNS = ("y", "split", "weights", "groups")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,10 +33,8 @@ class Events:
         Position in ``fpgaml.dataset.SPLITS``.
     weights : float64, shape (n_events,), optional
         Event weights; in kHz for background where there is a rate.
-    groups : int64, shape (n_events,), optional
-        Events that are not independent have the same number.
-    pool_parts : int64, shape (n_events,), optional
-        Of a pool, within a split; as in ``Dataset``.
+    groups : int64, shape (n_events,) or (n_events, n_ways), optional
+        Events that are not independent have the same number, as in ``Dataset``.
     quantities : mapping of name to float64, shape (n_events,), optional
         What else is known of the events.
     """
@@ -45,7 +43,6 @@ class Events:
     split: NDArray[np.int8]
     weights: Floats | None = None
     groups: NDArray[np.int64] | None = None
-    pool_parts: NDArray[np.int64] | None = None
     quantities: Mapping[str, Floats] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod

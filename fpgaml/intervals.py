@@ -24,13 +24,14 @@ difference of two proportions on the same events.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fpgaml.dependence import Groups, numbered, shared_variance
 from fpgaml.errors import DataError
 
 LEVEL = 0.6827
@@ -111,8 +112,8 @@ def efficiency(
     passed : bool, shape (n_events,)
     weights : shape (n_events,), optional
         Not negative. None: every event counts once.
-    groups : whole numbers, shape (n_events,), optional
-        Events with the same number share something and are not independent.
+    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+        Events with the same number, in the same column, share something and are not independent.
     level : float
         See ``clopper_pearson``.
 
@@ -127,9 +128,9 @@ def efficiency(
     DataError
         No events, shapes that do not match, or weights that are negative, not finite or all zero.
     """
-    mask, weight, group = _checked(passed, weights, groups)
+    mask, weight, ways = _checked(passed, weights, groups)
     value = _mean(mask, weight)
-    total = _effective_count(mask, weight, group, spread=value * (1.0 - value))
+    total = _effective_count(mask, weight, ways, spread=value * (1.0 - value))
     low, high = clopper_pearson(value * total, total, level=level)
     return _estimate(value, low, high)
 
@@ -187,12 +188,12 @@ def background_efficiency(
     (Korn, Graubard), with one more event, ``heaviest``, that passes in its upper end. Where nothing or everything
     passes, the interval is one-sided, and the exact one.
     """
-    mask, weight, group = _checked(passed, weights, groups)
+    mask, weight, ways = _checked(passed, weights, groups)
     value, total = _mean(mask, weight), float(weight.sum())
-    accepted, _, one = _accepted(mask, weight, group, heaviest)
+    accepted, _, one = _accepted(mask, weight, ways, heaviest)
     if value == 0.0:
         return Estimate(0.0, 0.0, 1.0 - _tail(level) ** (one / total))
-    count = _effective_count(mask, weight, group, spread=value * (1.0 - value))
+    count = _effective_count(mask, weight, ways, spread=value * (1.0 - value))
     if value == 1.0:
         return Estimate(1.0, _tail(level) ** (1.0 / count), 1.0)
     scale, lost = total / count, total - accepted
@@ -255,14 +256,14 @@ def paired_difference(
     """
     from scipy import stats
 
-    mask_a, weight, group = _checked(passed_a, weights, groups)
+    mask_a, weight, ways = _checked(passed_a, weights, groups)
     mask_b, _, _ = _checked(passed_b, weights, groups)
     if len(mask_a) != len(mask_b):
         raise DataError(f"paired difference: {len(mask_a)} events in one selection, {len(mask_b)} in the other")
     only_a, only_b = _mean(mask_a & ~mask_b, weight), _mean(mask_b & ~mask_a, weight)
     value = only_a - only_b
     step = mask_a.astype(np.float64) - mask_b
-    total = _effective_count(step, weight, group, spread=only_a + only_b - value**2)
+    total = _effective_count(step, weight, ways, spread=only_a + only_b - value**2)
     share_a, share_b = (only_a * total + 1.0) / (total + 2.0), (only_b * total + 1.0) / (total + 2.0)
     centre = share_a - share_b
     half = stats.norm.isf(_tail(level)) * math.sqrt((share_a + share_b - centre**2) / (total + 2.0))
@@ -310,12 +311,14 @@ def _mid_p(lower: _Law, upper: _Law, level: float) -> tuple[float, float]:
 
 
 def _accepted(
-    mask: NDArray[np.bool_], weight: NDArray[np.float64], group: NDArray[np.int64], heaviest: float | None
+    mask: NDArray[np.bool_], weight: NDArray[np.float64], ways: Sequence[Groups], heaviest: float | None
 ) -> tuple[float, float, float]:
     """Sum of the weights that pass, weight of one effective event of them, and that of one that does not."""
     value = float(weight[mask].sum())
-    seen = np.bincount(group, weight * mask) if value > 0 else np.bincount(group, weight)
-    return value, float((seen**2).sum() / seen.sum()), float(seen.max()) if heaviest is None else heaviest
+    seen = np.bincount(ways[0], weight * mask) if value > 0 else np.bincount(ways[0], weight)
+    shared = sum(shared_variance(weight * (mask - _mean(mask, weight)), way) for way in ways[1:])
+    scale = float(((seen**2).sum() + shared) / seen.sum())
+    return value, scale, float(seen.max()) if heaviest is None else heaviest
 
 
 def _estimate(value: float, low: Any, high: Any) -> Estimate:
@@ -325,21 +328,21 @@ def _estimate(value: float, low: Any, high: Any) -> Estimate:
 
 def _checked(
     passed: ArrayLike, weights: ArrayLike | None, groups: ArrayLike | None
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64]]:
-    """Mask, weights and group numbers 0..n_groups-1, each of shape (n_events,)."""
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], list[Groups]]:
+    """Mask, weights and, for each way, group numbers 0..n_groups-1, each of shape (n_events,)."""
     mask = np.asarray(passed)
     if mask.ndim != 1 or mask.dtype != np.bool_:
         raise DataError(f"passed must be a bool array of shape (n_events,), not {mask.dtype} of shape {mask.shape}")
     if not len(mask):
         raise DataError("an efficiency or rate of no events is not defined")
     weight = np.ones(len(mask)) if weights is None else np.asarray(weights, np.float64)
-    group = np.arange(len(mask)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    for name, column in (("weights", weight), ("groups", group)):
+    ways = numbered(groups, len(mask))
+    for name, column in (("weights", weight), *(("groups", way) for way in ways)):
         if column.shape != mask.shape:
             raise DataError(f"{name} have shape {column.shape}, the events {mask.shape}")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise DataError("weights must be finite, not negative, and not all zero")
-    return mask, weight, group
+    return mask, weight, ways
 
 
 def _mean(values: NDArray[Any], weight: NDArray[np.float64]) -> float:
@@ -347,7 +350,7 @@ def _mean(values: NDArray[Any], weight: NDArray[np.float64]) -> float:
 
 
 def _effective_count(
-    values: NDArray[Any], weight: NDArray[np.float64], group: NDArray[np.int64], *, spread: float
+    values: NDArray[Any], weight: NDArray[np.float64], ways: Sequence[Groups], *, spread: float
 ) -> float:
     """Number of independent, equal events whose mean of ``values`` would vary as the weighted one does.
 
@@ -355,10 +358,11 @@ def _effective_count(
     correlation within them is as likely to be a fluctuation.
     """
     residual = weight * (values - _mean(values, weight))
-    sums, weights = np.bincount(group, residual), np.bincount(group, weight)
+    sums, weights = np.bincount(ways[0], residual), np.bincount(ways[0], weight)
     variance = float((residual**2).sum())
     if 1 < len(sums) < len(residual):
         variance = max(variance, float((sums**2).sum()) * len(sums) / (len(sums) - 1))
     if len(sums) == 1 or spread <= 0.0 or variance <= 0.0:
         return float(weights.sum() ** 2 / (weights**2).sum())
+    variance += sum(shared_variance(residual, way) for way in ways[1:])
     return spread * float(weight.sum()) ** 2 / variance

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fpgaml.dependence import numbered
 from fpgaml.errors import DataError
 from fpgaml.intervals import (
     LEVEL,
@@ -98,8 +99,8 @@ def choose_working_point(
         See ``Target``.
     weights : shape (n_events,), optional
         In kHz where ``kind`` is "rate_khz", which needs them.
-    groups : whole numbers, shape (n_events,), optional
-        Events with the same number share something and are not independent.
+    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+        As in ``efficiency``.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def choose_working_point(
     if kind == "rate_khz" and weights is None:
         raise DataError("a working point at a rate needs the rate weights of the background, in kHz")
     group = None if groups is None else np.asarray(groups)
-    if group is not None and group.shape != found.shape:
+    if group is not None and group.shape[:1] != found.shape:
         raise DataError(f"groups have shape {group.shape}, the scores {found.shape}")
     ranked = Ranked(found, weights=weight, groups=group)
     # of equal scores the last one in order stands for all, because they pass together
@@ -241,10 +242,10 @@ def rate_curve(
     found, weight = _scores(scores, weights)
     thresholds = spaced_thresholds(scores, y, weights=weights, n_points=n_points)
     signal = _signal(y, found)
-    group = np.arange(len(found)) if groups is None else np.asarray(groups)
+    group = np.stack(numbered(groups, len(found)), axis=1)
     columns: list[list[Estimate]] = []
     for chosen, estimate in ((~signal, rate), (signal, efficiency)):
-        part, part_weight, part_group = found[chosen], weight[chosen], np.unique(group[chosen], return_inverse=True)[1]
+        part, part_weight, part_group = found[chosen], weight[chosen], group[chosen]
         columns.append([estimate(part >= at, weights=part_weight, groups=part_group, level=level) for at in thresholds])
     return RateCurve(thresholds, *_columns(columns[0]), *_columns(columns[1]))
 

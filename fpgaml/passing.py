@@ -16,6 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fpgaml.dependence import Groups, numbered, shared_variance, sums_of_groups
+
 Floats = NDArray[np.float64]
 
 NEXT = (20, 100)
@@ -36,7 +38,7 @@ class Passing:
         Sum of their weights.
     effective : float
         Number of independent, equally weighted events with the same relative variance, (sum w)^2 / sum w^2, where
-        weights of a group are added first (Kish, Survey Sampling (1965)).
+        weights of a group are added first (Kish, Survey Sampling (1965)); other ways of sharing add to the denominator.
     largest_share : float
         Of the heaviest group in the sum of weights; NaN where nothing passes.
     heaviest : float
@@ -78,15 +80,17 @@ class Ranked:
     scores : float64, shape (n_events,)
     weights : float64, shape (n_events,), optional
         None: every event counts once.
-    groups : whole numbers, shape (n_events,), optional
-        Events with the same number are not independent.
+    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+        Events with the same number, in the same column, are not independent.
     """
 
-    def __init__(self, scores: Floats, *, weights: Floats | None = None, groups: NDArray[np.int64] | None = None):
+    def __init__(self, scores: Floats, *, weights: Floats | None = None, groups: Groups | None = None):
         self.order = np.argsort(-scores, kind="stable")
         self.scores = scores[self.order]
         self.weights = np.ones(len(scores)) if weights is None else weights[self.order]
-        self._groups = None if groups is None else groups[self.order]
+        ways = [] if groups is None else [way[self.order] for way in numbered(groups, len(scores))]
+        self._groups = ways[0] if ways else None
+        self._further = ways[1:]
 
     @cached_property
     def accepted(self) -> Floats:
@@ -114,11 +118,25 @@ class Ranked:
         total = float(sums.sum())
         return max(0.0, float((sums**2).sum()) / (2 * total) - total / near) if total > 0 else 0.0
 
+    def shared_sums(self, n: int) -> list[Floats]:
+        """For each further way that events share something, what its groups sum up to among the first ``n`` events.
+
+        Scaled, group by group, so that the squares add up to what sharing adds to the variance of the sum of all.
+        """
+        above = np.arange(len(self.scores)) < n
+        values = self.weights * (above - self.accepted[n - 1] / self.accepted[-1] if n else 0.0)
+        found = []
+        for way in self._further:
+            sums, shared = sums_of_groups(values, way), shared_variance(values, way)
+            found.append(sums * math.sqrt(shared / float((sums**2).sum())) if shared else np.zeros(len(sums)))
+        return found
+
     def passing(self, threshold: float) -> Passing:
         """What passes a threshold."""
         n = self.above(threshold)
         sums = self.sums(n)
-        total, squares = float(sums.sum()), float((sums**2).sum())
+        shared = sum(float((further**2).sum()) for further in self.shared_sums(n))
+        total, squares = float(sums.sum()), float((sums**2).sum()) + shared
         return Passing(
             events=n,
             total=total,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, cast
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from fpgaml.dataset import Dataset
@@ -184,8 +185,7 @@ class Trigger(Task):
             split=samples.split,
             weights=samples.weights,
             training_weights=training_weights(samples, scheme=options.training_weights),
-            groups=samples.groups,
-            pool_parts=samples.pool_parts,
+            groups=np.stack([samples.groups, samples.pool_parts], axis=1),
             quantities=samples.quantities,
             rate_khz=options.total_khz,
             metadata=_metadata(options, samples, sigmas),

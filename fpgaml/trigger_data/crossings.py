@@ -213,7 +213,7 @@ class _Shuffled:
         crossing = np.repeat(np.arange(len(counts)), counts)
         position = np.arange(starts[-1]) + np.repeat(self._taken - starts[:-1], counts)
         self._taken = self._taken + counts
-        return self._first[crossing] + self._order[crossing, position % self._size]
+        return np.asarray(self._first[crossing] + self._order[crossing, position % self._size])
 
 
 def _largest(values: NDArray[np.float32], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
