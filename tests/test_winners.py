@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz.kills import STAGES, How, Reference, can_mount, check_full_disk, check_kills
+from fuzz.run_content import content_of
 from small_study import STUDY, snapshot, write_study
 
 from fpgaml.cli import main
@@ -127,21 +129,42 @@ def test_a_finished_run_looks_at_no_data(study, output, monkeypatch):
     assert all(name.startswith(("report.html", "report.md", "summary.json", "figures/")) for name in changed)
 
 
-def test_what_was_trained_before_an_interruption_is_kept(study, output):
-    first = read_json(output / "winners.json")
-    trial = first["winner"]["search_trial"]
-    lost = output / "winners" / trial / f"seed_{first['winner']['seed']}"
-    scores = dict(np.load(lost / "scores.npz"))
-    for path in (lost, output / "trials", output / "hls_projects", output / "csim"):
-        shutil.rmtree(path)
-    (output / "winners.json").unlink()
-    kept = {name: state for name, state in snapshot(output).items() if name.startswith(("winners/", "states/"))}
-    run(study, output, workers=1)
-    assert read_json(output / "winners.json") == first
-    assert kept.items() <= snapshot(output).items()
-    again = np.load(lost / "scores.npz")
-    assert all(np.array_equal(again[name], column) for name, column in scores.items())
-    assert not list(output.rglob(".*"))
+def reference_of(finished: Path, folder: Path, stage: str, *removed: str) -> Reference:
+    """What the finished run has come to, and a copy of it as it was where a stage began: without what came later."""
+    image = folder / "image"
+    shutil.copytree(finished / "output", image / "output")
+    for pattern in (*removed, "report.*", "summary.json", "figures"):
+        for path in (image / "output").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    used_s = {known.name: 0.0 for known in STAGES}
+    (folder / "cache").mkdir()
+    return Reference(finished / "study.yaml", folder / "cache", content_of(finished / "output"), used_s, {stage: image})
+
+
+def test_killed_in_late_stages_it_comes_to_the_same_and_does_nothing_twice(finished, tmp_path):
+    """Winners, csim, hand-over and report; earlier stages and single networks are in tests of search and pipeline."""
+    later = "winners", "winners.json", "trials", "hls_projects", "csim"
+    reference = reference_of(finished, tmp_path, "winners: later trainings", *later)
+    plan: list[tuple[str, How]] = [
+        ("winners: later trainings", "kill main"),
+        ("csim: compilation", "terminate"),
+        ("hand-over", "kill"),
+        ("report: figures", "interrupt"),
+    ]
+    stages = {stage.name: stage for stage in STAGES}
+    outcomes = check_kills(reference, tmp_path / "run", [(stages[name], 0.0, how) for name, how in plan])
+    assert [outcome.wrong for outcome in outcomes] == [()] * len(plan)
+    assert all(outcome.happened for outcome in outcomes)
+
+
+@pytest.mark.skipif(not can_mount(), reason="only root may mount a small disk, and not in every container")
+def test_a_full_disk_is_told_and_the_run_goes_on_where_there_is_room(finished, tmp_path):
+    reference = reference_of(finished, tmp_path, "hand-over", "hls_projects/*/certificate.json")
+    (stage,) = (stage for stage in STAGES if stage.name == "hand-over")
+    outcome = check_full_disk(reference, tmp_path / "disk", stage)
+    assert outcome.wrong == ()
+    assert outcome.happened
+    assert "hls_projects" in outcome.message
 
 
 def test_any_trial_is_converted_by_its_id(capsys, finished, output):
