@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz.kills import STAGES, How, Reference, can_mount, check_full_disk, check_kills
+from fuzz.kills import STAGES, How, Reference, can_mount, check_plan
 from fuzz.run_content import content_of
 from small_study import STUDY, snapshot, write_study
 
@@ -129,42 +129,31 @@ def test_a_finished_run_looks_at_no_data(study, output, monkeypatch):
     assert all(name.startswith(("report.html", "report.md", "summary.json", "figures/")) for name in changed)
 
 
-def reference_of(finished: Path, folder: Path, stage: str, *removed: str) -> Reference:
-    """What the finished run has come to, and a copy of it as it was where a stage began: without what came later."""
-    image = folder / "image"
+def test_interrupted_in_late_stages_it_comes_to_the_same_and_does_nothing_twice(finished, tmp_path):
+    """From the winners on; earlier stages are in the tests of the search, and a single network's in those of a run."""
+    image = tmp_path / "image"
     shutil.copytree(finished / "output", image / "output")
-    for pattern in (*removed, "report.*", "summary.json", "figures"):
-        for path in (image / "output").glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    used_s = {known.name: 0.0 for known in STAGES}
-    (folder / "cache").mkdir()
-    return Reference(finished / "study.yaml", folder / "cache", content_of(finished / "output"), used_s, {stage: image})
-
-
-def test_killed_in_late_stages_it_comes_to_the_same_and_does_nothing_twice(finished, tmp_path):
-    """Winners, csim, hand-over and report; earlier stages and single networks are in tests of search and pipeline."""
-    later = "winners", "winners.json", "trials", "hls_projects", "csim"
-    reference = reference_of(finished, tmp_path, "winners: later trainings", *later)
-    plan: list[tuple[str, How]] = [
-        ("winners: later trainings", "kill main"),
-        ("csim: compilation", "terminate"),
-        ("hand-over", "kill"),
-        ("report: figures", "interrupt"),
-    ]
-    stages = {stage.name: stage for stage in STAGES}
-    outcomes = check_kills(reference, tmp_path / "run", [(stages[name], 0.0, how) for name, how in plan])
-    assert [outcome.wrong for outcome in outcomes] == [()] * len(plan)
-    assert all(outcome.happened for outcome in outcomes)
-
-
-@pytest.mark.skipif(not can_mount(), reason="only root may mount a small disk, and not in every container")
-def test_a_full_disk_is_told_and_the_run_goes_on_where_there_is_room(finished, tmp_path):
-    reference = reference_of(finished, tmp_path, "hand-over", "hls_projects/*/certificate.json")
-    (stage,) = (stage for stage in STAGES if stage.name == "hand-over")
-    outcome = check_full_disk(reference, tmp_path / "disk", stage)
-    assert outcome.wrong == ()
-    assert outcome.happened
-    assert "hls_projects" in outcome.message
+    later = ("winners", "winners.json", "trials", "hls_projects", "csim", "figures", "report.*", "summary.json")
+    for path in [path for pattern in later for path in (image / "output").glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    stages, first = {stage.name: stage for stage in STAGES}, "winners: later trainings"
+    reference = Reference(
+        study=finished / "study.yaml",
+        cache=tmp_path,
+        content=content_of(finished / "output"),
+        used_s=dict.fromkeys(stages, 0.0),  # a signal comes where its stage begins
+        images={first: image},
+    )
+    hows: dict[str, How] = {
+        first: "kill main",
+        "csim: compilation": "terminate",
+        "hand-over": "full disk" if can_mount() else "interrupt",  # only root may mount, and not in every container
+        "report: figures": "kill",
+    }
+    outcomes = check_plan(reference, tmp_path / "run", [(stages[name], 0.0, how) for name, how in hows.items()])
+    assert [outcome.wrong for outcome in outcomes] == [()] * len(hows)
+    assert [outcome.happened for outcome in outcomes] == [True] * len(hows)
+    assert ("/hls_projects/" in outcomes[2].message) == (outcomes[2].how == "full disk")
 
 
 def test_any_trial_is_converted_by_its_id(capsys, finished, output):

@@ -3,7 +3,7 @@
 A moment is a stage, seen by a line that the command logs or a path that it makes, and a part of the processor time that
 the stage took in an uninterrupted run: a busy machine changes no moment. That run is stopped for an instant where each
 stage begins, and its files are copied: so a run can be begun in front of any stage. By hand:
-``PYTHONPATH=tests python tests/fuzz/kills.py --rounds 3 --full-disks 1 --seed 1``.
+``PYTHONPATH=tests python -m fuzz.kills --rounds 3 --full-disks 1 --seed 1``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fuzz.run_content import content_of, half_files, kept_files, leftovers, trai
 Command = Literal["run", "synthesize"]
 COMMANDS: tuple[Command, ...] = ("run", "synthesize")
 
-How = Literal["kill", "kill main", "interrupt", "terminate", "hang up"]
+How = Literal["kill", "kill main", "interrupt", "terminate", "hang up", "full disk"]
 
 SIGNALS: dict[How, signal.Signals] = {
     "kill": signal.SIGKILL,
@@ -57,11 +57,15 @@ SHORT_S = 0.02
 GONE_S = 60
 """For what an ended command has started to end, too."""
 
-TOGETHER = 3
+TOGETHER = 2
 """Every so manieth stage is interrupted in the same run."""
 
-MESSAGE = 500
-"""Characters that a message has at most."""
+DISK = "64m"
+"""Of which a run takes a part, until it is full."""
+
+INTERRUPTED = "fpgaml: interrupted. What was finished is kept: the same command goes on from there"
+NO_ROOM = r"(?=.{1,508}$)fpgaml: .*/\w.*(?:No space left on device|disk may be full).*[Ff]ree some.*"
+"""A line of at most 500 characters, beside the program's name: which place is full, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -419,29 +423,39 @@ class Outcome:
         return replace(self, wrong=(*self.wrong, *wrong))
 
 
-INTERRUPTED = "fpgaml: interrupted. What was finished is kept: the same command goes on from there"
-
-
 def interrupt(place: Place, stage: Stage, used_s: float, how: How) -> Outcome:
-    """Begin, and end the command by a signal in a stage, once it has used so much processor time there."""
-    attempt = place.begin(stage.command)
-    happened = attempt.wait_for(stage) and (used_s < SHORT_S or attempt.wait_until_used(used_s))
+    """Begin, and send the command a signal in a stage, or fill its disk, once it has used so much processor time there.
+
+    In the end there is room again on the disk.
+    """
+    attempt, ballast = place.begin(stage.command), place.folder.parent / "ballast"
+    reached = attempt.wait_for(stage) and (used_s < SHORT_S or attempt.wait_until_used(used_s))
     with attempt.standing_still():
         hit, kept = attempt.stage(), kept_files(place.folder)
-        happened = happened and attempt.process.poll() is None
-        attempt.send(how)
+        reached = reached and attempt.process.poll() is None
+        if how == "full disk":
+            _fill(ballast)
+        else:
+            attempt.send(how)
     wrong = attempt.end() + changes(kept, place.folder)
-    number, code = SIGNALS[how], attempt.process.returncode
-    message = _message(attempt.said)
-    if happened and code:  # 0: it ended in this very moment
-        unheard = number == signal.SIGKILL or (hit.is_start and code == -number)
-        wrong += [] if code == (-number if unheard else 128 + number) else [f"exit code {code} after {how}"]
-        wrong += [] if message == ("" if unheard else INTERRUPTED) else [f"message: {message}"]
-        wrong += [] if number == signal.SIGKILL else leftovers(place.folder)
-    elif code not in (0, -number):
-        wrong.append(f"exit code {code} though nothing happened")
+    ballast.unlink(missing_ok=True)
+    code, message = attempt.process.returncode, _message(attempt.said)
+    if code and not (reached and _is_good_end(how, hit, code, message)):
+        wrong.append(f"ended with {code} after {how}: {message}")
+    if SIGNALS.get(how) != signal.SIGKILL:
+        wrong += leftovers(place.folder)
     wrong += _complaints(attempt.said) + half_files(place.output)
-    return Outcome(hit.name, how, happened and code != 0, tuple(wrong), message)
+    return Outcome(hit.name, how, reached and code != 0, tuple(wrong), message)
+
+
+def _is_good_end(how: How, stage: Stage, code: int, message: str) -> bool:
+    """Whether a command that was interrupted in a stage has ended as it should."""
+    if how == "full disk":
+        return code == 2 and re.fullmatch(NO_ROOM, message) is not None
+    number = SIGNALS[how]
+    if number != signal.SIGKILL and (code, message) == (128 + number, INTERRUPTED):
+        return True
+    return (number == signal.SIGKILL or stage.is_start) and (code, message) == (-number, "")
 
 
 def changes(kept: dict[str, tuple[int, int]], folder: Path) -> list[str]:
@@ -482,16 +496,18 @@ Plan = list[tuple[Stage, float, How]]
 """In which stage, after which part of the processor time that it takes, and how."""
 
 
-def check_kills(reference: Reference, folder: Path, plan: Plan) -> list[Outcome]:
+def check_plan(reference: Reference, folder: Path, plan: Plan) -> list[Outcome]:
     """Interrupt one run several times, from the first stage of the plan on, and resume it to the end."""
     stages = [stage for stage, _, _ in plan]
-    place = reference.prepare(folder, stages[0], stages[1:])
-    outcomes, kept = [], kept_files(folder)
-    for stage, part, how in plan:
-        outcome = interrupt(place, stage, part * reference.used_s[stage.name], how)
-        outcomes.append(outcome.but(changes(kept, folder)))
-        kept = kept_files(folder)
-    outcomes[-1] = outcomes[-1].but(resume(place, reference, kept, plan[-1][0].command))
+    folder.mkdir(parents=True)
+    with _disk(folder) if any(how == "full disk" for _, _, how in plan) else contextlib.nullcontext():
+        place = reference.prepare(folder / "run", stages[0], stages[1:])
+        outcomes, kept = [], kept_files(place.folder)
+        for stage, part, how in plan:
+            outcome = interrupt(place, stage, part * reference.used_s[stage.name], how)
+            outcomes.append(outcome.but(changes(kept, place.folder)))
+            kept = kept_files(place.folder)
+        outcomes[-1] = outcomes[-1].but(resume(place, reference, kept, stages[-1].command))
     return outcomes
 
 
@@ -512,40 +528,15 @@ def _unmount(folder: Path) -> bool:
     return subprocess.run(["umount", "--lazy", str(folder)], check=False).returncode == 0
 
 
-def check_full_disk(reference: Reference, folder: Path, stage: Stage, part: float = 0.0) -> Outcome:
-    """Fill the disk in a stage, with output, cache and temporary files on it; make room, and resume.
-
-    ``part`` is how much of the processor time that the stage takes goes by before.
-    """
-    folder.mkdir(parents=True)
-    if not _mount(folder, "64m"):
-        raise RuntimeError("cannot mount a disk here")
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """A disk of a certain size in a folder."""
+    if not _mount(folder, DISK):
+        raise RuntimeError(f"{folder}: cannot mount a disk here")
     try:
-        place = reference.prepare(folder / "disk", stage)
-        attempt = place.begin(stage.command)
-        if attempt.wait_for(stage):
-            attempt.wait_until_used(part * reference.used_s[stage.name])
-        ballast = folder / "ballast"
-        with attempt.standing_still():
-            hit, kept = attempt.stage(), kept_files(place.folder)
-            _fill(ballast)
-        wrong = attempt.end() + changes(kept, place.folder)
-        code, message = attempt.process.returncode, _message(attempt.said)
-        if code not in (0, 2):
-            wrong.append(f"exit code {code}")
-        if code == 2 and (not _tells_of_disk(message) or len(message) > MESSAGE + len("fpgaml: ")):
-            wrong.append(f"message: {message}")
-        wrong += _complaints(attempt.said) + half_files(place.output)
-        ballast.unlink()
-        wrong += resume(place, reference, kept_files(place.folder), stage.command)
-        return Outcome(hit.name, "full disk", code != 0, tuple(wrong), message)
+        yield
     finally:
         _unmount(folder)
-
-
-def _tells_of_disk(message: str) -> bool:
-    """Whether a message says which place is full, and what to do."""
-    return all(re.search(part, message) for part in (r"/\w", "No space left|disk may be full", "Free some"))
 
 
 def _fill(ballast: Path) -> None:
@@ -557,20 +548,23 @@ def _fill(ballast: Path) -> None:
                     pass
 
 
-def random_plan(draw: random.Random, n: int, hows: tuple[How, ...] = tuple(SIGNALS)) -> Plan:
+def random_plan(draw: random.Random, n: int) -> Plan:
     """Stages of one command in their order, with parts of their time and signals."""
     stages = stages_of(draw.choice(("run", *COMMANDS)))
     chosen = sorted(draw.choices(range(len(stages)), k=n))
-    return [(stages[position], draw.random(), draw.choice(hows)) for position in chosen]
+    return [(stages[position], draw.random(), draw.choice(list(SIGNALS))) for position in chosen]
 
 
-def _plans(draw: random.Random, stages: list[Stage], how: How | None) -> Iterator[tuple[str, Plan]]:
+def _plans(draw: random.Random, stages: list[Stage], how: How | None) -> Iterator[Plan]:
     """Plans with every stage once, several of them in one run."""
     for command in COMMANDS:
         chosen = [stage for stage in stages if stage.command == command]
         for number in range(min(TOGETHER, len(chosen))):
-            part = [(stage, draw.random(), how or draw.choice(list(SIGNALS))) for stage in chosen[number::TOGETHER]]
-            yield f"{command}_{number}", part
+            # A disk is full as a stage begins, when all that it writes is still to be written.
+            yield [
+                (stage, 0.0 if how == "full disk" else draw.random(), how or draw.choice(list(SIGNALS)))
+                for stage in chosen[number::TOGETHER]
+            ]
 
 
 class Tally:
@@ -612,7 +606,7 @@ def main() -> int:
     parser.add_argument("--full-disks", type=int, default=0, help="how often in each stage")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="only stages whose name holds this")
-    parser.add_argument("--how", choices=SIGNALS, default=None)
+    parser.add_argument("--how", choices=SIGNALS, default=None, help="one signal only")
     parser.add_argument("--folder", type=Path, default=None, help="keep all in this folder")
     options = parser.parse_args()
     draw, tally = random.Random(options.seed), Tally()
@@ -620,20 +614,15 @@ def main() -> int:
     reference = Reference.make(folder / "reference")
     stages = [stage for stage in STAGES if options.stage in stage.name]
     print({name: round(seconds, 2) for name, seconds in reference.used_s.items()}, flush=True)
-    for number in range(options.rounds):
-        for name, plan in _plans(draw, stages, options.how):
-            place = folder / f"kills_{options.seed}_{number}_{name}"
-            outcomes = check_kills(reference, place, plan)
-            for outcome in outcomes:
-                tally.tell(outcome)
-            if not any(outcome.wrong for outcome in outcomes):
-                shutil.rmtree(place)
-    for number in range(options.full_disks):
-        for stage in stages:
-            # The first time as the stage begins, when all that it writes is still to be written.
-            part = draw.random() / 2 if number else 0.0
-            place = folder / f"full_{options.seed}_{number}_{STAGES.index(stage)}"
-            tally.tell(check_full_disk(reference, place, stage, part))
+    rounds: list[How | None] = [options.how] * options.rounds + ["full disk"] * options.full_disks
+    plans = [plan for how in rounds for plan in _plans(draw, stages, how)]
+    for number, plan in enumerate(plans):
+        place = folder / f"plan_{options.seed}_{number}"
+        outcomes = check_plan(reference, place, plan)
+        for outcome in outcomes:
+            tally.tell(outcome)
+        if not any(outcome.wrong for outcome in outcomes):
+            shutil.rmtree(place)
     return int(tally.sum_up() > 0)
 
 
