@@ -340,19 +340,19 @@ class Reference:
     images: dict[str, Path]
 
     @classmethod
-    def make(cls, folder: Path, *, commands: Sequence[Command] = COMMANDS) -> Reference:
+    def make(cls, folder: Path) -> Reference:
         """Run without interruption in a folder, which keeps all of it; what was kept there before serves again."""
         kept = folder / "reference.json"
         if not kept.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            made = cls._run(folder, commands)
+            made = cls._run(folder)
             kept.write_text(json.dumps(asdict(made), default=str), encoding="utf-8")
         found = json.loads(kept.read_text(encoding="utf-8"))
         images = {name: Path(path) for name, path in found["images"].items()}
         return cls(Path(found["study"]), Path(found["cache"]), found["content"], found["used_s"], images)
 
     @classmethod
-    def _run(cls, folder: Path, commands: Sequence[Command]) -> Reference:
+    def _run(cls, folder: Path) -> Reference:
         folder.mkdir(parents=True)
         write_data(folder)
         study = small_study(
@@ -364,7 +364,7 @@ class Reference:
         place = Place(folder / "run", study)
         used_s: dict[str, float] = {}
         images: dict[str, Path] = {}
-        for command in commands:
+        for command in COMMANDS:
             attempt = place.begin(command)
             used: dict[str, float] = {}
             for stage in stages_of(command):
@@ -444,7 +444,9 @@ def interrupt(place: Place, stage: Stage, used_s: float, how: How) -> Outcome:
         wrong.append(f"ended with {code} after {how}: {message}")
     if SIGNALS.get(how) != signal.SIGKILL:
         wrong += leftovers(place.folder)
-    wrong += _complaints(attempt.said) + half_files(place.output)
+    # Python itself may say where it was when a signal came before the first line of the program.
+    wrong += [] if hit.is_start and code == -SIGNALS.get(how, 0) else _complaints(attempt.said)
+    wrong += half_files(place.output)
     return Outcome(hit.name, how, reached and code != 0, tuple(wrong), message)
 
 
