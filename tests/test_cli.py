@@ -343,7 +343,9 @@ def test_data_are_described_for_people_and_for_machines(capsys, tmp_path):
     events.write_text("\n".join([*lines, *lines[1:300], ""]))  # half of the events stand there twice
     assert main(["data", str(study)]) == 0
     said = capsys.readouterr()
-    assert re.search(r"\d+ of 180 \([\d.]+ %\) test events have exactly the inputs of an event in training or", said.out)
+    assert re.search(
+        r"\d+ of 180 \([\d.]+ %\) test events have exactly the inputs of an event in training or", said.out
+    )
 
 
 def test_without_a_command_there_is_help(capsys):

@@ -32,6 +32,7 @@ def run_cases(folder: Path, kinds: dict[str, Kind], cases: dict[str, int], seed:
     return run
 
 
+@pytest.mark.slow
 def test_generated_studies_and_data_are_accepted_or_refused_as_they_should_be(tmp_path):
     cases = {"studies": 150, "data": 40}
     run = run_cases(tmp_path, {name: KINDS[name] for name in cases}, cases)
@@ -49,6 +50,7 @@ def test_generated_studies_run_from_data_to_report(tmp_path):
     assert run.tallies["runs"].counts["words"] > 0, run.messages()
 
 
+@pytest.mark.slow
 def test_every_fault_is_noticed(tmp_path):
     kinds = {
         call.__name__: Kind(
@@ -135,6 +137,7 @@ def test_refusals_that_differ_in_names_and_numbers_are_counted_together():
     }
 
 
+@pytest.mark.slow
 def test_cases_are_made_again_by_their_seed(tmp_path):
     """In processes of their own, in which hashes of texts differ."""
     paths = os.pathsep.join(filter(None, (str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH"))))
