@@ -1,8 +1,12 @@
-"""How far a working point would move on another validation sample: a Poisson bootstrap by groups.
+"""How far a working point would move on another validation sample: a Bayesian bootstrap by groups.
 
-Each group of events that are not independent is drawn a Poisson(1) number of times; drawn so, groups need not be drawn
-without replacement from a fixed total, and a replica is a reweighting. With few events above a threshold the replicas
-know only those few: read the number of events beside the interval.
+Going down in score, the true rate grows between two events that follow each other by an exponential number whose mean
+is their weight: this is exact for events that weigh alike, where a number of steps is a gamma distribution, as in
+Garwood's interval. So a replica gives every group of events that are not independent one exponential number of mean 1
+(Rubin, Ann. Stat. 9 (1981) 130) by which its events' weights are multiplied, and its threshold stands where the sum
+meets the target: between two events, because the true one does. Half of the replicas have one event more at the top,
+the heaviest that might pass and was not seen: between the two halves of a mid-P interval (Fay, Brittain, Proschan,
+Biostatistics 14 (2013) 723; Fay, Kim, Biom. J. 59 (2017) 377).
 """
 
 from __future__ import annotations
@@ -14,9 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fpgaml.intervals import Estimate
-from fpgaml.metrics import Target
+from fpgaml.metrics import Target, choose_working_point
+from fpgaml.passing import Ranked
 
 Floats = NDArray[np.float64]
+
+_BLOCK = 2_000_000
+"""Numbers that are held at once."""
+
+_TAIL = 10
+"""Highest scores that show how their tail falls."""
 
 
 def replicated_thresholds(
@@ -28,35 +39,96 @@ def replicated_thresholds(
     replicas: int,
     seed: int,
 ) -> dict[str, Floats]:
-    """For each model the thresholds that ``choose_working_point`` would set on Poisson replicas of the background.
+    """For each model the thresholds at which replicas of the background meet the targets.
 
-    The scores are sorted once; a replica is then a sum along them. Shape (n_targets, replicas) for each model.
+    All models and targets have the same random numbers. Shape (n_targets, replicas) for each model.
     """
     n_events = len(next(iter(scores.values())))
-    weight = np.ones(n_events) if weights is None else weights
     group = np.arange(n_events) if groups is None else np.unique(groups, return_inverse=True)[1]
-    n_groups = int(group.max()) + 1
-    descending = {name: np.argsort(-found, kind="stable") for name, found in scores.items()}
-    # of equal scores the last one in order stands for all, because they pass together
-    ends = {name: np.flatnonzero(np.diff(scores[name][order], append=-np.inf)) for name, order in descending.items()}
-    thresholds = {name: np.empty((len(targets), replicas)) for name in scores}
+    totals = np.bincount(group, weights).astype(np.float64)
     generator = np.random.default_rng(seed)
-    for replica in range(replicas):
-        drawn = generator.poisson(1.0, n_groups)[group] * weight
-        while not drawn.any():
-            drawn = generator.poisson(1.0, n_groups)[group] * weight
-        for name, order in descending.items():
-            accepted = np.cumsum(drawn[order])[ends[name]]
-            levels = scores[name][order[ends[name]]]
-            for number, target in enumerate(targets):
-                wanted = target.value * (1.0 if target.kind == "rate_khz" else accepted[-1]) * (1.0 + 1e-12)
-                last = int(np.searchsorted(accepted, wanted, side="right")) - 1
-                if last >= 0 and accepted[last] > 0:  # the lowest accepted score that this replica has
-                    thresholds[name][number, replica] = levels[np.searchsorted(accepted, accepted[last])]
-                else:  # the highest score that it has is too much
-                    top = levels[np.searchsorted(accepted, 0.0, side="right")]
-                    thresholds[name][number, replica] = np.nextafter(top, np.inf)
+    unseen = generator.exponential(size=replicas) * generator.integers(2, size=replicas)
+    models = {name: _Background(found, targets, weights, group) for name, found in scores.items()}
+    thresholds = {name: np.empty((len(targets), replicas)) for name in scores}
+    size = max(1, _BLOCK // len(totals))
+    for first in range(0, replicas, size):
+        block = slice(first, min(first + size, replicas))
+        drawn = generator.exponential(size=(block.stop - first, len(totals)))
+        for name, model in models.items():
+            thresholds[name][:, block] = model.thresholds(drawn, unseen[block], drawn @ totals)
     return thresholds
+
+
+class _Background:
+    """Background of one model, ready to be drawn again."""
+
+    def __init__(
+        self, scores: Floats, targets: Sequence[Target], weights: Floats | None, group: NDArray[np.int64]
+    ) -> None:
+        self._ranked = Ranked(scores, weights=weights, groups=group)
+        self._group = group[self._ranked.order]
+        self._targets = targets
+        points = [
+            choose_working_point(scores, kind=target.kind, target=target.value, weights=weights, groups=group)
+            for target in targets
+        ]
+        passing = [self._ranked.above(point.threshold) for point in points]
+        self._heaviest = [self._ranked.heaviest(n) for n in passing]
+        self._enough = 2 * max(passing) + 50
+
+    def thresholds(self, drawn: Floats, unseen: Floats, totals: Floats) -> Floats:
+        """Shape (n_targets, n_replicas), for factors of the groups and of the unseen event, and sums of all weights."""
+        more = np.outer(self._heaviest, unseen)
+        wanted = np.array(
+            [
+                np.full(len(drawn), target.value) if target.kind == "rate_khz" else target.value * (totals + extra)
+                for target, extra in zip(self._targets, more, strict=True)
+            ]
+        )
+        levels, accepted = self._down_to(drawn, (wanted - more).max(axis=0))
+        found = np.array([_crossings(levels, accepted, *row) for row in zip(wanted, more, strict=True)])
+        # where even the highest score is too much: as far above as it takes a tail that falls exponentially
+        n = min(_TAIL, len(self._ranked.scores))
+        top = self._ranked.scores[0]
+        slope = (top - self._ranked.scores[n - 1]) / math.log(n) if n > 1 else 0.0
+        above = np.maximum(top + slope * np.log((accepted[:, 0] + more) / wanted), np.nextafter(top, np.inf))
+        return np.where(accepted[:, 0] > wanted - more, above, found)
+
+    def _down_to(self, drawn: Floats, most: Floats) -> tuple[Floats, Floats]:
+        """Distinct scores from the top, and what each replica accepts there, until all accept more than ``most``."""
+        n_events = len(self._ranked.scores)
+        while True:
+            n = min(self._enough, n_events)
+            # of equal scores the last one in order stands for all, because they pass together
+            ends = np.flatnonzero(np.diff(self._ranked.scores[: n + 1], append=[-np.inf] if n == n_events else []))
+            accepted = np.cumsum(drawn[:, self._group[:n]] * self._ranked.weights[:n], axis=1)[:, ends]
+            if n == n_events or (len(ends) and (accepted[:, -1] > most).all()):
+                return self._ranked.scores[ends], accepted
+            self._enough *= 2
+
+
+def _crossings(levels: Floats, accepted: Floats, wanted: Floats, more: Floats) -> Floats:
+    """Where each replica's ``more`` and what it accepts make up what is wanted: between two scores, in proportion.
+
+    Parameters
+    ----------
+    levels : shape (n_levels,)
+        Distinct scores, falling.
+    accepted : shape (n_replicas, n_levels)
+    wanted, more : shape (n_replicas,)
+
+    Returns
+    -------
+    float64, shape (n_replicas,)
+        The highest score, where even that is too much, and the lowest, where all is not enough.
+    """
+    left = wanted - more
+    after = (accepted <= left[:, None]).sum(axis=1)
+    rows = np.arange(len(accepted))
+    last, following = np.maximum(after - 1, 0), np.minimum(after, len(levels) - 1)
+    step = accepted[rows, following] - accepted[rows, last]
+    part = np.divide(left - accepted[rows, last], step, out=np.zeros(len(rows)), where=step > 0)
+    return np.asarray(levels[last] + part * (levels[following] - levels[last]))
 
 
 def replicated_efficiencies(signal_scores: Floats, thresholds: Floats, *, weights: Floats | None) -> Floats:
@@ -67,9 +139,15 @@ def replicated_efficiencies(signal_scores: Floats, thresholds: Floats, *, weight
     return efficiencies
 
 
+def arms(value: float, replicas: Floats, *, level: float) -> tuple[float, float]:
+    """How far the replicas reach below and above ``value``; neither is negative."""
+    below, above = np.quantile(replicas, [(1 - level) / 2, (1 + level) / 2]) - value
+    return max(0.0, -float(below)), max(0.0, float(above))
+
+
 def widened(plain: Estimate, replicas: Floats, *, lowest: float, level: float) -> Estimate:
     """``plain`` with the spread of the replicas around its value added in quadrature on each side."""
-    below, above = np.quantile(replicas, [(1 - level) / 2, (1 + level) / 2]) - plain.value
-    low = plain.value - math.hypot(plain.value - plain.low, min(0.0, float(below)))
-    high = plain.value + math.hypot(plain.high - plain.value, max(0.0, float(above)))
+    below, above = arms(plain.value, replicas, level=level)
+    low = plain.value - math.hypot(plain.value - plain.low, below)
+    high = plain.value + math.hypot(plain.high - plain.value, above)
     return Estimate(plain.value, max(lowest, low), min(1.0, high))

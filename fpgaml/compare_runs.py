@@ -24,7 +24,7 @@ from fpgaml.metrics import Estimate, Target
 from fpgaml.runs import Run, load_run
 from fpgaml.search_section import choices_text
 from fpgaml.seed_trainings import read_scores
-from fpgaml.tables import escape, estimate_text, plain, table, target_text
+from fpgaml.tables import compatible_text, escape, estimate_text, plain, table, target_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 METHOD = """\
 {trainings} Efficiencies are on test events, each training at the threshold that its own validation background sets for
 {target}; intervals at {level:.0f} %. Differences are paired: same test events, same replicas of the validation
-background{seeds}; intervals at {level_apart:.0f} %, and two networks *cannot be told apart* where that holds zero.
-{several}EBOPs: bits of the input × bits of the weight, summed over the products of the network. Choosing among networks
+background{seeds}; intervals at {level_apart:.0f} %. {verdicts}
+EBOPs: bits of the input × bits of the weight, summed over the products of the network. Choosing among networks
 by these numbers would spoil the test events."""
 
 OVER_SEEDS = "Every network was trained with the seeds {seeds}, and its number is the mean over them."
 ONE_TRAINING = """\
 There are no two seeds with which all were trained, so each stands for one training, the one that its run has come to:
-no interval holds the spread between trainings, and a difference may be luck of a seed."""
+no interval holds the spread between trainings, a difference may be luck of a seed, and there is no verdict."""
+VERDICTS = """\
+Two networks differ where the interval leaves out zero{corrected}; else they are statistically compatible, and a true
+difference as large as the one named would have been seen in 80 % of such samples."""
+CORRECTED = """\
+, at a level corrected for {n} pairs by Holm's method, with a chance of any false verdict of at most {chance:.0f} %"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +108,10 @@ class RunComparison:
         interval, costs = difference.signal_efficiency, {run.name: run.cost["ebops"] for run in self.runs}
         if not difference.told_apart:
             text, ebops = estimate_text(interval), _ebops_text(costs[first], costs[second])
-            return f"{first} and {second} cannot be told apart: {first} − {second} is {text}; {first} has {ebops}"
+            found = f"{first} − {second} is {text}; {first} has {ebops}"
+            if difference.told_apart is None:
+                return f"No verdict with one training each: {found}"
+            return f"{first} and {second} are {compatible_text(difference.smallest_visible)}: {found}"
         better, worse = first, second
         if interval.value < 0:
             better, worse, interval = second, first, Estimate(-interval.value, -interval.high, -interval.low)
@@ -119,14 +127,15 @@ class RunComparison:
     def markdown(self) -> str:
         """Verdicts, numbers and how they came to be."""
         headers, rows = self._table()
-        several = "Each interval is for its own pair: among many, one may leave out zero by chance.\n"
+        n, chance = len(self.comparison.differences), 100 * (1 - self.comparison.level_apart)
+        verdicts = VERDICTS.format(corrected=CORRECTED.format(n=n, chance=chance) if n > 1 else "")
         method = METHOD.format(
             trainings=OVER_SEEDS.format(seeds=", ".join(map(str, self.seeds))) if self.seeds else ONE_TRAINING,
             target=target_text(self.target),
             level=100 * self.comparison.level,
             seeds=", same seeds" if self.seeds else "",
             level_apart=100 * self.comparison.level_apart,
-            several=several if len(self.comparison.differences) > 1 else "",
+            verdicts=verdicts if self.seeds else "",
         )
         verdicts = "\n".join(f"- **{escape(text, 1_000)}.**" for text in self.verdicts)
         *names, last = (escape(run.name) for run in self.runs)
@@ -144,6 +153,7 @@ class RunComparison:
                 for (first, second), found in self.comparison.differences.items()
             },
             label=rf"Difference in signal efficiency $\varepsilon_s$ at {_math_text(self.target)}",
+            told_apart=[found.told_apart for found in self.comparison.differences.values()],
             level=self.comparison.level_apart,
         )
 

@@ -1,4 +1,4 @@
-"""What networks are worth that were trained with several seeds each, and whether two of them can be told apart.
+"""What networks are worth that were trained with several seeds each, and which of them differ.
 
 A network's number is the mean of its signal efficiency over seeds, each training at its own threshold. Three things
 move it, and its interval holds all three, added in quadrature:
@@ -10,8 +10,10 @@ move it, and its interval holds all three, added in quadrature:
 * *seeds*: Student's interval of a mean, t times s / sqrt(n) with n - 1 degrees of freedom, s being the standard
   deviation over seeds. The difference of two networks is taken seed by seed.
 
-With few seeds the last part is wide, and rightly so. The spread over seeds is seen on a finite sample, a part of which
-the first two count again: the interval is rather too wide than too narrow.
+The spread over seeds is seen on the same events, so it holds already what these events do to each training on its own.
+Of the first two parts only what all seeds have in common is added to it: the share of the mean covariance of two seeds
+in the variance of their mean. With few seeds the last part is wide, and rightly so; with one it is not there, and there
+is no verdict.
 """
 
 from __future__ import annotations
@@ -24,14 +26,12 @@ from typing import Any
 import numpy as np
 
 from fpgaml import metrics
-from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
+from fpgaml.bootstrap import arms, replicated_efficiencies, replicated_thresholds
 from fpgaml.errors import DataError
 from fpgaml.events import Bools, Events, Floats, Scores, at
 from fpgaml.metrics import LEVEL, Estimate, Target
 from fpgaml.validation import Validated
-
-LEVEL_APART = 0.9545
-"""Level of the intervals of differences: two standard deviations, because one is passed by chance too often."""
+from fpgaml.verdicts import LEVEL_APART, corrected, smallest_visible, told_apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +63,30 @@ class SeedMean:
 
 @dataclass(frozen=True, kw_only=True)
 class SeedDifference:
-    """Mean signal efficiency of one network minus that of another, on the same test events and seeds."""
+    """Mean signal efficiency of one network minus that of another, on the same test events and seeds.
+
+    Parameters
+    ----------
+    signal_efficiency : Estimate
+        The difference, with its interval.
+    told_apart : bool, optional
+        Whether it is not zero, corrected for the number of differences of the comparison (``fpgaml.verdicts``); None
+        with one seed, which allows no verdict.
+    smallest_visible : float, optional
+        Smallest difference that would have been told apart; None without a verdict.
+    """
 
     signal_efficiency: Estimate
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.signal_efficiency.leaves_out(0.0)
+    told_apart: bool | None
+    smallest_visible: float | None
 
     def to_json(self) -> dict[str, Any]:
         """The difference with its interval, and the verdict."""
-        return {**self.signal_efficiency.to_json(), "told_apart": self.told_apart}
+        return {
+            **self.signal_efficiency.to_json(),
+            "told_apart": self.told_apart,
+            "smallest_visible": self.smallest_visible,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,7 @@ class Comparison:
     differences : mapping of (name, name) to SeedDifference
         The first minus the second, at ``level_apart``.
     level, level_apart : float
-        Confidence levels.
+        Confidence levels; that of verdicts is ``level_apart`` for all together.
     replicas : int
         Of the bootstrap of the validation background.
     """
@@ -118,9 +130,9 @@ def validation_efficiency(events: Events, scores: Scores, target: Target) -> flo
         There are no scores of validation events; or as ``metrics.choose_working_point``.
     """
     validation = events.chosen("validation")
-    y, weights = events.y[validation], at(events.weights, validation)
+    y, weights, groups = events.y[validation], at(events.weights, validation), at(events.groups, validation)
     found = _validation(scores, np.ones(len(y), bool))
-    return Validated(scores=found, y=y, target=target, weights=weights).signal_efficiency
+    return Validated(scores=found, y=y, target=target, weights=weights, groups=groups).signal_efficiency
 
 
 def compare(
@@ -147,7 +159,7 @@ def compare(
     pairs : iterable of (name, name)
         Whose differences to take: the first minus the second.
     level, level_apart : float
-        Confidence levels of means and of differences.
+        Confidence levels of means, and of differences and the verdicts on them.
     replicas, seed : int
         Of the bootstrap of the validation background.
 
@@ -162,7 +174,7 @@ def compare(
     sample = _Sample(events, scores, target, replicas, seed)
     return Comparison(
         means={name: _mean(sample, name, level) for name in scores},
-        differences={pair: _difference(sample, pair, level_apart) for pair in pairs},
+        differences=_differences(sample, list(pairs), level_apart),
         level=level,
         level_apart=level_apart,
         replicas=replicas,
@@ -177,81 +189,154 @@ class _Sample:
     ) -> None:
         signal = events.y[events.chosen("test")] == 1
         background = events.y[events.chosen("validation")] == 0
-        rates = at(events.weights, events.chosen("validation", signal=False))
+        of_background = events.chosen("validation", signal=False)
+        columns = {"weights": at(events.weights, of_background), "groups": at(events.groups, of_background)}
         placing = {
             f"{name} {number}": _validation(found, background)
             for name, trainings in scores.items()
             for number, found in enumerate(trainings)
         }
-        replicated = replicated_thresholds(
-            placing,
-            [target],
-            weights=rates,
-            groups=at(events.groups, events.chosen("validation", signal=False)),
-            replicas=replicas,
-            seed=seed,
-        )
+        replicated = replicated_thresholds(placing, [target], **columns, replicas=replicas, seed=seed)
         chosen = events.chosen("test", signal=True)
         weights, groups = at(events.weights, chosen), at(events.groups, chosen)
-        n_seeds = len(next(iter(scores.values())))
-        # An event stands there once for every seed, and its copies depend on each other.
-        self.groups = np.tile(np.arange(int(signal.sum())) if groups is None else groups, n_seeds)
-        self.weights = None if weights is None else np.tile(weights, n_seeds)
-        self.passed: dict[str, Bools] = {}
-        self.efficiencies: dict[str, Floats] = {}  # shape (n_seeds,)
-        self.replicas: dict[str, Floats] = {}  # means over seeds, shape (replicas,)
+        self.weights = np.ones(int(signal.sum())) if weights is None else weights
+        self.groups = np.arange(len(self.weights)) if groups is None else np.unique(groups, return_inverse=True)[1]
+        self.passed: dict[str, Bools] = {}  # shape (n_seeds, n_signal)
+        self.replicas: dict[str, Floats] = {}  # shape (n_seeds, replicas)
         for name, trainings in scores.items():
             passed, moved = [], []
             for number, found in enumerate(trainings):
                 test = np.asarray(found.test, np.float64)[signal]
                 key = f"{name} {number}"
-                point = metrics.choose_working_point(placing[key], kind=target.kind, target=target.value, weights=rates)
+                point = metrics.choose_working_point(placing[key], kind=target.kind, target=target.value, **columns)
                 passed.append(test >= point.threshold)
                 moved.append(replicated_efficiencies(test, replicated[key][0], weights=weights))
             self.passed[name] = np.array(passed)
-            self.efficiencies[name] = np.array([np.average(row, weights=weights) for row in passed])
-            self.replicas[name] = np.mean(moved, axis=0)
+            self.replicas[name] = np.array(moved)
+
+    def pooled(self, columns: Bools) -> dict[str, Any]:
+        """Arguments of ``fpgaml.intervals`` for all seeds together: an event's copies depend on each other."""
+        n_seeds = len(columns)
+        return {"weights": np.tile(self.weights, n_seeds), "groups": np.tile(self.groups, n_seeds)}
+
+    def covariance(self, values: Floats) -> Floats:
+        """Of weighted sums of ``values``, shape (n_seeds, n_signal), between seeds: shape (n_seeds, n_seeds)."""
+        residuals = self.weights * (values - np.average(values, weights=self.weights, axis=1)[:, None])
+        sums = np.array([np.bincount(self.groups, row) for row in residuals])
+        return np.asarray(sums @ sums.T)
 
 
 def _mean(sample: _Sample, name: str, level: float) -> SeedMean:
-    plain = metrics.efficiency(sample.passed[name].ravel(), weights=sample.weights, groups=sample.groups, level=level)
-    values = sample.efficiencies[name]
+    passed = sample.passed[name]
+    mean = _OverSeeds(sample, passed.astype(np.float64), sample.replicas[name])
+    plain = metrics.efficiency(passed.ravel(), **sample.pooled(passed), level=level)
     return SeedMean(
-        per_seed=tuple(float(value) for value in values),
-        signal_efficiency=_combined(plain, sample.replicas[name], values, lowest=0.0, level=level),
-        spread=_spread(values),
+        per_seed=tuple(float(value) for value in mean.values),
+        signal_efficiency=mean.estimate(plain, lowest=0.0, level=level),
+        spread=mean.spread,
     )
 
 
-def _difference(sample: _Sample, pair: tuple[str, str], level: float) -> SeedDifference:
-    first, second = pair
-    plain = metrics.paired_difference(
-        sample.passed[first].ravel(),
-        sample.passed[second].ravel(),
-        weights=sample.weights,
-        groups=sample.groups,
-        level=level,
-    )
-    moved = sample.replicas[first] - sample.replicas[second]
-    values = sample.efficiencies[first] - sample.efficiencies[second]
-    return SeedDifference(signal_efficiency=_combined(plain, moved, values, lowest=-1.0, level=level))
+def _differences(
+    sample: _Sample, pairs: Sequence[tuple[str, str]], level: float
+) -> dict[tuple[str, str], SeedDifference]:
+    found = {pair: _Compared(sample, *pair) for pair in pairs}
+    if not found or next(iter(found.values())).n_seeds == 1:
+        return {
+            pair: SeedDifference(signal_efficiency=one.interval(level), told_apart=None, smallest_visible=None)
+            for pair, one in found.items()
+        }
+    apart = told_apart({pair: one.interval for pair, one in found.items()}, level=level)
+    return {
+        pair: SeedDifference(
+            signal_efficiency=one.interval(level),
+            told_apart=pair in apart,
+            smallest_visible=one.smallest_visible(corrected(level, len(found))),
+        )
+        for pair, one in found.items()
+    }
 
 
-def _combined(plain: Estimate, replicas: Floats, values: Floats, *, lowest: float, level: float) -> Estimate:
-    """``plain``, which holds test events, with the parts of threshold and seeds added in quadrature on each side."""
-    from scipy import stats
+class _Compared:
+    """The difference of two networks, seed by seed."""
 
-    held = widened(plain, replicas, lowest=lowest, level=level)
-    seeds = 0.0
-    if len(values) > 1:
-        seeds = float(stats.t.ppf((1 + level) / 2, len(values) - 1)) * _spread(values) / math.sqrt(len(values))
-    low = plain.value - math.hypot(plain.value - held.low, seeds)
-    high = plain.value + math.hypot(held.high - plain.value, seeds)
-    return Estimate(plain.value, max(lowest, low), min(1.0, high))
+    def __init__(self, sample: _Sample, first: str, second: str) -> None:
+        self._passed = sample.passed[first], sample.passed[second]
+        self._pooled = sample.pooled(self._passed[0])
+        steps = self._passed[0].astype(np.float64) - self._passed[1]
+        self._difference = _OverSeeds(sample, steps, sample.replicas[first] - sample.replicas[second])
+        self.n_seeds = len(steps)
+
+    def _plain(self, level: float) -> Estimate:
+        return metrics.paired_difference(*(passed.ravel() for passed in self._passed), **self._pooled, level=level)
+
+    def interval(self, level: float) -> Estimate:
+        """At any confidence level."""
+        return self._difference.estimate(self._plain(level), lowest=-1.0, level=level)
+
+    def smallest_visible(self, level: float) -> float:
+        """Smallest difference that would have been told apart."""
+        arm = sum(self._difference.event_arms(self._plain(level), level=level)) / 2
+        # few seeds make a standard deviation too small on average: divided by c4, it is not
+        n = self.n_seeds
+        unbiased = self._difference.spread * math.sqrt((n - 1) / 2) * math.gamma((n - 1) / 2) / math.gamma(n / 2)
+        seeds = unbiased / math.sqrt(n)
+        return smallest_visible(arm, level=level, seeds=seeds, n_seeds=self.n_seeds)
 
 
-def _spread(values: Floats) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+class _OverSeeds:
+    """A quantity of every training: its values, and what of their uncertainty all seeds have in common.
+
+    Parameters
+    ----------
+    sample : _Sample
+    values : float64, shape (n_seeds, n_signal)
+        Of every event, whose weighted mean is the quantity.
+    replicas : float64, shape (n_seeds, replicas)
+        The quantity at the thresholds of the replicas.
+    """
+
+    def __init__(self, sample: _Sample, values: Floats, replicas: Floats) -> None:
+        self.values = np.average(values, weights=sample.weights, axis=1)
+        self._of_test = _common(sample.covariance(values))
+        self._of_threshold = _common(np.atleast_2d(np.cov(replicas))) if replicas.shape[1] > 1 else 1.0
+        self._replicas = replicas.mean(axis=0)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds; NaN for one."""
+        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else math.nan
+
+    def event_arms(self, plain: Estimate, *, level: float) -> tuple[float, float]:
+        """What test events, the interval of ``plain``, and threshold add below and above, as far as seeds share it."""
+        moved = arms(plain.value, self._replicas, level=level)
+        of_test = plain.value - plain.low, plain.high - plain.value
+        below, above = (
+            math.hypot(self._of_test * test, self._of_threshold * threshold)
+            for test, threshold in zip(of_test, moved, strict=True)
+        )
+        return below, above
+
+    def estimate(self, plain: Estimate, *, lowest: float, level: float) -> Estimate:
+        """``plain``, whose interval is that of test events, with all parts added in quadrature on each side."""
+        from scipy import stats
+
+        seeds, n_seeds = 0.0, len(self.values)
+        if n_seeds > 1:
+            seeds = float(stats.t.ppf((1 + level) / 2, n_seeds - 1)) * self.spread / math.sqrt(n_seeds)
+        below, above = self.event_arms(plain, level=level)
+        low, high = plain.value - math.hypot(below, seeds), plain.value + math.hypot(above, seeds)
+        return Estimate(plain.value, max(lowest, low), min(1.0, high))
+
+
+def _common(covariance: Floats) -> float:
+    """Part of the standard deviation of a mean over seeds that they have in common: 1 for one seed."""
+    n_seeds = len(covariance)
+    whole = float(covariance.sum())
+    if n_seeds == 1 or whole <= 0.0:
+        return 1.0
+    between = (whole - float(np.trace(covariance))) / (n_seeds * (n_seeds - 1))
+    return math.sqrt(min(1.0, max(0.0, between) * n_seeds**2 / whole))
 
 
 def _validation(found: Scores, chosen: Bools) -> Floats:

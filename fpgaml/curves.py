@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,62 @@ from numpy.typing import NDArray
 
 from fpgaml import metrics
 from fpgaml.errors import DataError
-from fpgaml.events import Floats
+from fpgaml.events import Floats, at
+from fpgaml.intervals import Estimate, rejection
+from fpgaml.passing import Passing, Ranked
+
+_LEAST = 5
+"""Effective background events from which on a curve has a band."""
+
+
+class Background:
+    """Background of one model and split: what of it passes a threshold, with one interval wherever that is shown.
+
+    Parameters
+    ----------
+    scores : float64, shape (n_events,)
+    kind : str
+        Whether it is a rate or a background efficiency that is counted.
+    weights, groups : shape (n_events,), optional
+        As in ``metrics.rate``; a rate needs weights.
+    level : float
+        Confidence level.
+    """
+
+    def __init__(
+        self,
+        scores: Floats,
+        *,
+        kind: metrics.Kind,
+        weights: Floats | None,
+        groups: NDArray[np.int64] | None,
+        level: float,
+    ) -> None:
+        self._scores, self._level = scores, level
+        self._weights = np.ones(len(scores)) if weights is None else weights
+        self._groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+        self._ranked = Ranked(scores, weights=weights, groups=self._groups)
+        rated = kind == "rate_khz"
+        self._estimate = metrics.rate if rated else metrics.background_efficiency
+        self._total = float(self._weights.sum()) if rated else 1.0
+
+    def passing(self, threshold: float) -> Passing:
+        """How many events the estimates at a threshold rest on."""
+        return self._ranked.passing(threshold)
+
+    def accepted(self, threshold: float) -> Estimate:
+        """Rate in kHz, or background efficiency."""
+        return self._estimate(
+            self._scores >= threshold,
+            weights=self._weights,
+            groups=self._groups,
+            level=self._level,
+            heaviest=self._ranked.heaviest(self._ranked.above(threshold)),
+        )
+
+    def rejection(self, accepted: Estimate) -> Estimate:
+        """1 / background efficiency of what ``accepted`` gives: the same number and interval, turned round."""
+        return rejection(accepted, total=self._total)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,8 +73,10 @@ class Curve:
     """Signal efficiency against what is let through, on test events at falling thresholds; float64, shape (n_points,).
 
     ``signal_low`` and ``signal_high`` bound the signal efficiency at the given rate or background efficiency: the
-    interval of the test signal and that of the test background, carried over along the curve, added in quadrature.
-    ``rejection_low`` and ``rejection_high`` hold the test background alone.
+    interval of the test signal and that of the test background, carried over along the curve (Woodruff, J. Am. Stat.
+    Assoc. 47 (1952) 635), added in quadrature. ``rejection_low`` and ``rejection_high`` hold the test background alone.
+    All four are NaN at the first points, where so few effective events pass that the curve is not bounded: fewer than
+    five, or so few that the true rate may be below that of the first point.
     """
 
     kind: metrics.Kind
@@ -61,33 +119,37 @@ def performance_curve(
     """
     if kind == "rate_khz" and weights is None:
         raise DataError("a curve against the rate needs the rate weights of the background, in kHz")
-    weight = np.ones(len(scores)) if weights is None else weights
-    curve = metrics.rate_curve(scores, y, weights=weight, groups=groups, n_points=n_points, level=level)
-    background = y == 0
-    beaten, background_weight = scores[background], weight[background]
-    background_groups = None if groups is None else groups[background]
-    rejections = [
-        metrics.background_rejection(beaten >= at, weights=background_weight, groups=background_groups, level=level)
-        for at in curve.thresholds
-    ]
-    rejection, rejection_low, rejection_high = np.array([(r.value, r.low, r.high) for r in rejections]).T
-    if kind == "rate_khz":
-        let_through, least, most = curve.rate_khz, curve.rate_low, curve.rate_high
-    else:
-        let_through, least, most = 1.0 / rejection, 1.0 / rejection_high, 1.0 / rejection_low
-    value = curve.signal_efficiency
+    signal = y == 1
+    of_background, of_signal = (
+        {"weights": at(weights, chosen), "groups": at(groups, chosen)} for chosen in (~signal, signal)
+    )
+    background = Background(scores[~signal], kind=kind, level=level, **of_background)
+    thresholds = metrics.spaced_thresholds(scores, y, weights=weights, n_points=n_points)
+    accepted = [background.accepted(threshold) for threshold in thresholds]
+    let_through, least, most = _columns(accepted)
+    rejected, rejection_low, rejection_high = _columns([background.rejection(found) for found in accepted])
+    efficiencies = [metrics.efficiency(scores[signal] >= cut, level=level, **of_signal) for cut in thresholds]
+    value, low, high = _columns(efficiencies)
     # where the true rate is higher than measured, the curve belongs further right, and is lower at the rate shown
-    lower = value - np.interp(let_through, np.maximum.accumulate(most), value)
+    lower = value - np.interp(let_through, np.maximum.accumulate(most), value, left=math.nan)
     higher = np.interp(let_through, np.maximum.accumulate(least), value) - value
+    few = np.array([background.passing(threshold).fewest_effective < _LEAST for threshold in thresholds])
+    begins = np.flatnonzero(np.isnan(lower) | few)
+    bounded = np.where(np.arange(len(value)) > (begins[-1] if len(begins) else -1), 1.0, math.nan)
     return Curve(
         kind=kind,
-        thresholds=curve.thresholds,
+        thresholds=thresholds,
         background=let_through,
         signal_efficiency=value,
-        signal_low=np.maximum(0.0, value - np.hypot(value - curve.signal_low, np.maximum(0.0, lower))),
-        signal_high=np.minimum(1.0, value + np.hypot(curve.signal_high - value, np.maximum(0.0, higher))),
-        background_rejection=rejection,
-        rejection_low=rejection_low,
-        rejection_high=rejection_high,
+        signal_low=bounded * np.maximum(0.0, value - np.hypot(value - low, np.maximum(0.0, lower))),
+        signal_high=bounded * np.minimum(1.0, value + np.hypot(high - value, np.maximum(0.0, higher))),
+        background_rejection=rejected,
+        rejection_low=bounded * rejection_low,
+        rejection_high=bounded * rejection_high,
         level=level,
     )
+
+
+def _columns(estimates: list[Estimate]) -> tuple[Floats, Floats, Floats]:
+    table = np.array([(found.value, found.low, found.high) for found in estimates], np.float64)
+    return table[:, 0], table[:, 1], table[:, 2]

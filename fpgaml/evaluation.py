@@ -9,7 +9,10 @@ Every efficiency and difference here carries both parts, added in quadrature bec
   on the same test signal. Models are drawn together, so that a difference keeps their correlation.
 
 The achieved rate and the background rejection are those of the one threshold that the firmware carries: their intervals
-hold test statistics only.
+hold test statistics only, and are one interval, since they are one number.
+
+Verdicts on differences are at 95 %. Only the csim gets one: it is the QKeras model again, while QKeras model and float
+twin are one training each, and what another seed would make of them is not known here.
 """
 
 from __future__ import annotations
@@ -24,15 +27,19 @@ from numpy.typing import NDArray
 
 from fpgaml import metrics
 from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds, widened
-from fpgaml.curves import Curve, performance_curve
+from fpgaml.curves import Background, Curve, performance_curve
 from fpgaml.errors import DataError, did_you_mean
 from fpgaml.events import Bools, Events, Floats, Scores, at
 from fpgaml.metrics import LEVEL, Estimate, Target
+from fpgaml.passing import Passing, Ranked
+from fpgaml.verdicts import LEVEL_APART, corrected, smallest_visible, told_apart
 
 __all__ = ["MODELS", "Curve", "Difference", "Evaluation", "Events", "Performance", "Scores", "evaluate"]
 
 MODELS = ("float", "qkeras", "csim")
 DIFFERENCES = (("qkeras", "float"), ("csim", "qkeras"))
+SAME_NETWORK = frozenset({("csim", "qkeras")})
+"""Differences that another seed of the training would not change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,35 +51,46 @@ class Performance:
     model : str
         "float", "qkeras" or "csim".
     target : Target
-        What was asked for.
+        What was requested.
     threshold : float
         An event passes with ``score >= threshold``.
     achieved_on_validation : float
         Rate (kHz) or background efficiency on the sample that placed the threshold.
-    validation_events : int
-        Validation background events that pass: what the threshold stands on.
+    validation_background, test_background : Passing
+        What passes: what the threshold stands on, and what ``achieved`` and rejection do.
     signal_efficiency, signal_efficiency_test_only : Estimate
         On test signal. The first interval carries the test sample and the threshold, the second the test sample alone.
     achieved : Estimate
         Rate (kHz) or background efficiency on test background.
     background_rejection : Estimate
-        1 / background efficiency on test background; one-sided where nothing passes.
+        1 / background efficiency on test background, of the same interval; one-sided where nothing passes.
     """
 
     model: str
     target: Target
     threshold: float
     achieved_on_validation: float
-    validation_events: int
+    validation_background: Passing
+    test_background: Passing
     signal_efficiency: Estimate
     signal_efficiency_test_only: Estimate
     achieved: Estimate
     background_rejection: Estimate
 
     @property
+    def is_thin(self) -> bool:
+        """Whether few effective events have placed the threshold, or measure what it achieves."""
+        return self.validation_background.is_thin or self.test_background.is_thin
+
+    @property
     def achieved_relative_error(self) -> float:
         """Half the width of the interval of ``achieved`` over its value; NaN where nothing passes."""
-        return (self.achieved.high - self.achieved.low) / 2 / self.achieved.value if self.achieved.value else math.nan
+        return self.achieved.half_width / self.achieved.value if self.achieved.value else math.nan
+
+    @property
+    def validation_events(self) -> int:
+        """Validation background events that pass."""
+        return self.validation_background.events
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values; what is not finite is null."""
@@ -81,7 +99,8 @@ class Performance:
             "target": {"kind": self.target.kind, "value": self.target.value},
             "threshold": self.threshold,
             "achieved_on_validation": self.achieved_on_validation,
-            "validation_events": self.validation_events,
+            "validation_background": self.validation_background.to_json(),
+            "test_background": self.test_background.to_json(),
             "signal_efficiency": self.signal_efficiency.to_json(),
             "signal_efficiency_test_only": self.signal_efficiency_test_only.to_json(),
             "achieved": self.achieved.to_json(),
@@ -97,6 +116,18 @@ class Difference:
     """Signal efficiency of ``model`` minus that of ``reference`` at one target.
 
     On the same test events, each at its own threshold (the csim at the QKeras model's).
+
+    Parameters
+    ----------
+    model, reference : str
+    target : Target
+    signal_efficiency, signal_efficiency_test_only : Estimate
+        As in ``Performance``.
+    told_apart : bool, optional
+        Whether the difference is not zero, at ``LEVEL_APART``, corrected for the number of differences with a verdict.
+        None where the two are one training each: there is no verdict then.
+    smallest_visible : float, optional
+        Smallest difference that would have been told apart, see ``fpgaml.verdicts``; None without a verdict.
     """
 
     model: str
@@ -104,6 +135,8 @@ class Difference:
     target: Target
     signal_efficiency: Estimate
     signal_efficiency_test_only: Estimate
+    told_apart: bool | None
+    smallest_visible: float | None
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -113,6 +146,8 @@ class Difference:
             "target": {"kind": self.target.kind, "value": self.target.value},
             "signal_efficiency": self.signal_efficiency.to_json(),
             "signal_efficiency_test_only": self.signal_efficiency_test_only.to_json(),
+            "told_apart": self.told_apart,
+            "smallest_visible": self.smallest_visible,
         }
 
 
@@ -132,7 +167,7 @@ class Evaluation:
         On all test events, accuracy unweighted at logit 0, area weighted. For comparison with other tools.
     curves : mapping of model to Curve
     level : float
-        Confidence level of every interval.
+        Confidence level of every interval; that of verdicts is ``LEVEL_APART``.
     replicas : int
         Replicas of the bootstrap behind the threshold's part of the intervals.
     """
@@ -169,6 +204,7 @@ class Evaluation:
         """Everything but the curves as JSON values."""
         return {
             "level": self.level,
+            "level_apart": LEVEL_APART,
             "replicas": self.replicas,
             "performances": [found.to_json() for found in self.performances],
             "differences": [found.to_json() for found in self.differences],
@@ -218,15 +254,22 @@ def evaluate(
         at(column, events.chosen("validation", signal=False)) for column in (events.weights, events.groups)
     )
     points = {
-        name: [metrics.choose_working_point(found, kind=t.kind, target=t.value, weights=weights) for t in targets]
+        name: [
+            metrics.choose_working_point(found, kind=t.kind, target=t.value, weights=weights, groups=groups)
+            for t in targets
+        ]
         for name, found in validation.items()
     }
     replicated = replicated_thresholds(
         validation, targets, weights=weights, groups=groups, replicas=replicas, seed=seed
     )
     sample = _TestSample(events, level)
+    passing = {
+        name: [Ranked(found, weights=weights, groups=groups).passing(point.threshold) for point in points[name]]
+        for name, found in validation.items()
+    }
     models = {
-        name: _Judged(sample, scores[name].test, points[placed], validation[placed], replicated[placed])
+        name: _Judged(sample, scores[name].test, points[placed], passing[placed], replicated[placed])
         for name, placed in placing.items()
     }
     return Evaluation(
@@ -236,12 +279,7 @@ def evaluate(
             for number, target in enumerate(targets)
             for name in judged
         ),
-        differences=tuple(
-            _difference((name, reference), target, number, models, sample)
-            for number, target in enumerate(targets)
-            for name, reference in DIFFERENCES
-            if name in models and reference in models
-        ),
+        differences=_differences(models, targets, sample),
         accuracy={name: metrics.accuracy(models[name].test, sample.y) for name in judged},
         auc={name: metrics.auc(models[name].test, sample.y, weights=sample.weights) for name in judged},
         curves={
@@ -293,12 +331,16 @@ class _Judged:
         sample: _TestSample,
         test: Floats,
         points: Sequence[metrics.WorkingPoint],
-        validation: Floats,
+        validation: Sequence[Passing],
         replicated_thresholds: Floats,
     ) -> None:
         self.test = np.asarray(test, np.float64)
         self.points = points
         self.validation = validation
+        self.backgrounds = {
+            point.kind: Background(self.test[~sample.signal], kind=point.kind, **sample.of_background)
+            for point in points
+        }
         # signal efficiency on the test sample at each replica's threshold, shape (n_targets, replicas)
         self.replicas = replicated_efficiencies(
             self.test[sample.signal], replicated_thresholds, weights=sample.of_signal["weights"]
@@ -310,48 +352,70 @@ class _Judged:
 
 
 def _performance(name: str, target: Target, number: int, model: _Judged, sample: _TestSample) -> Performance:
-    point, rejected = model.points[number], model.passed(number, ~sample.signal)
+    point, background = model.points[number], model.backgrounds[target.kind]
     plain = metrics.efficiency(model.passed(number, sample.signal), **sample.of_signal)
-    background = sample.of_background
-    if target.kind == "rate_khz" and background["weights"] is not None:
-        achieved = metrics.rate(
-            rejected, weights=background["weights"], groups=background["groups"], level=sample.level
-        )
-    else:
-        achieved = metrics.efficiency(rejected, **background)
+    achieved = background.accepted(point.threshold)
     return Performance(
         model=name,
         target=target,
         threshold=point.threshold,
         achieved_on_validation=point.achieved,
-        validation_events=int((model.validation >= point.threshold).sum()),
+        validation_background=model.validation[number],
+        test_background=background.passing(point.threshold),
         signal_efficiency=widened(plain, model.replicas[number], lowest=0.0, level=sample.level),
         signal_efficiency_test_only=plain,
         achieved=achieved,
-        background_rejection=metrics.background_rejection(rejected, **background),
+        background_rejection=background.rejection(achieved),
     )
 
 
-def _difference(
-    pair: tuple[str, str], target: Target, number: int, models: Mapping[str, _Judged], sample: _TestSample
-) -> Difference:
-    first, second = (models[name] for name in pair)
-    plain = metrics.paired_difference(
-        first.passed(number, sample.signal), second.passed(number, sample.signal), **sample.of_signal
+def _differences(
+    models: Mapping[str, _Judged], targets: Sequence[Target], sample: _TestSample
+) -> tuple[Difference, ...]:
+    """All that there are, with verdicts on those that are of one network."""
+    pairs = [pair for pair in DIFFERENCES if set(pair) <= set(models)]
+    found = {
+        (number, pair): _Compared(models, pair, number, sample) for number in range(len(targets)) for pair in pairs
+    }
+    judged = {key: compared.interval for key, compared in found.items() if key[1] in SAME_NETWORK}
+    apart, level = told_apart(judged), corrected(LEVEL_APART, max(1, len(judged)))
+    return tuple(
+        Difference(
+            model=pair[0],
+            reference=pair[1],
+            target=targets[number],
+            signal_efficiency=compared.interval(sample.level),
+            signal_efficiency_test_only=compared.plain(sample.level),
+            told_apart=(number, pair) in apart if (number, pair) in judged else None,
+            smallest_visible=smallest_visible(compared.interval(level).half_width, level=level)
+            if (number, pair) in judged
+            else None,
+        )
+        for (number, pair), compared in found.items()
     )
-    moved = first.replicas[number] - second.replicas[number]
-    return Difference(
-        model=pair[0],
-        reference=pair[1],
-        target=target,
-        signal_efficiency=widened(plain, moved, lowest=-1.0, level=sample.level),
-        signal_efficiency_test_only=plain,
-    )
+
+
+class _Compared:
+    """Two models at one target, on the same test signal."""
+
+    def __init__(self, models: Mapping[str, _Judged], pair: tuple[str, str], number: int, sample: _TestSample) -> None:
+        first, second = (models[name] for name in pair)
+        self._passed = first.passed(number, sample.signal), second.passed(number, sample.signal)
+        self._columns = sample.of_signal
+        self._moved = first.replicas[number] - second.replicas[number]
+
+    def plain(self, level: float) -> Estimate:
+        """With the interval of test events alone."""
+        return metrics.paired_difference(*self._passed, **(self._columns | {"level": level}))
+
+    def interval(self, level: float) -> Estimate:
+        """With that of test events and threshold."""
+        return widened(self.plain(level), self._moved, lowest=-1.0, level=level)
 
 
 def _check(events: Events, scores: Mapping[str, Scores], targets: Sequence[Target]) -> None:
     if not targets:
-        raise DataError("evaluation: no working point is asked for; a task names at least one")
+        raise DataError("evaluation: no working point is requested; a task names at least one")
     for name in scores:
         if name not in MODELS:
             raise DataError(f"evaluation: unknown model {name!r}; {did_you_mean(name, MODELS)}")

@@ -5,8 +5,9 @@ group added up before they are squared, so that what is shared is not counted as
 number of independent, equally weighted events that would have the same variance, the *effective count*, and the
 textbook interval for that count is used. Without weights and groups the effective count is the count.
 
-What such an interval cannot know: a kind of event that never passes in the sample adds nothing to the variance, however
-heavy it is.
+A kind of event that passes in no sample of this size, but would in another, adds nothing to that variance, however
+heavy it is. Signal rarely has such events; background does, and its intervals know one unseen event: ``rate`` and
+``background_efficiency``.
 
 Sources
 -------
@@ -14,15 +15,18 @@ Clopper, Pearson, Biometrika 26 (1934) 404: the binomial interval.
 Garwood, Biometrika 28 (1936) 437: the Poisson interval.
 Kish, Survey Sampling (1965): effective size of a weighted sample, (sum w)^2 / sum w^2.
 Korn, Graubard, Survey Methodology 24 (1998) 193: the Clopper-Pearson interval on the effective size of weighted,
-clustered samples. Bohm, Zech, Nucl. Instrum. Meth. A 748 (2014) 1: a sum of weights as a scaled Poisson count. Bonett,
-Price, J. Educ. Behav. Stat. 37 (2012) 479: the difference of two proportions on the same events.
+clustered samples. Bohm, Zech, Nucl. Instrum. Meth. A 748 (2014) 1: a sum of weights as a scaled Poisson count. Fay,
+Feuer, Stat. Med. 16 (1997) 791: the same with an unseen event in the upper end; Fay, Kim, Biom. J. 59 (2017) 377: its
+mid-P form. Lancaster, J. Am. Stat. Assoc. 56 (1961) 223: mid-P. Bonett, Price, J. Educ. Behav. Stat. 37 (2012) 479: the
+difference of two proportions on the same events.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,6 +44,11 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval."""
+        return (self.high - self.low) / 2
 
     def leaves_out(self, value: float) -> bool:
         """Whether ``value`` is outside the interval."""
@@ -67,13 +76,13 @@ def clopper_pearson(
     -------
     low, high : float64 arrays of the common shape
     """
-    from scipy import stats
+    from scipy import special
 
     tail = _tail(level)
     passed, total = np.broadcast_arrays(np.asarray(passed, np.float64), np.asarray(total, np.float64))
     some, lost = passed > 0, total - passed
-    low = np.where(some, stats.beta.ppf(tail, np.where(some, passed, 1.0), lost + 1.0), 0.0)
-    high = np.where(lost > 0, stats.beta.ppf(1.0 - tail, passed + 1.0, np.where(lost > 0, lost, 1.0)), 1.0)
+    low = np.where(some, special.betaincinv(np.where(some, passed, 1.0), lost + 1.0, tail), 0.0)
+    high = np.where(lost > 0, special.betaincinv(passed + 1.0, np.where(lost > 0, lost, 1.0), 1.0 - tail), 1.0)
     return low, high
 
 
@@ -125,21 +134,72 @@ def efficiency(
     return _estimate(value, low, high)
 
 
-def rate(passed: ArrayLike, *, weights: ArrayLike, groups: ArrayLike | None = None, level: float = LEVEL) -> Estimate:
-    """The trigger rate: the sum of the weights, in kHz, of the events that pass.
+def rate(
+    passed: ArrayLike,
+    *,
+    weights: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+    heaviest: float | None = None,
+) -> Estimate:
+    """The trigger rate: the sum of the weights, in kHz, of the background events that pass.
 
-    The interval is Garwood's on the effective count (sum w)^2 / sum w^2 of what passes, scaled back to kHz (Bohm, Zech;
-    weights of a group are added first). Where nothing passes, ``low`` is 0 and ``high`` the limit for no event of the
-    mean effective weight of the whole sample.
+    The mid-P gamma interval (Fay, Kim): of a scaled Poisson count with the effective count (sum w)^2 / sum w^2 of what
+    passes (Bohm, Zech; weights of a group are added first) on the lower side, and with one more event, ``heaviest``, on
+    the upper. With equal weights it is the mid-P interval of a Poisson mean, a little narrower than Garwood's, whose
+    coverage with few events is well above its level. Where nothing passes, ``low`` is 0 and ``high`` is Garwood's limit
+    for no event of the weight ``heaviest``.
 
-    Parameters and errors are as in ``efficiency``; ``weights`` are in kHz.
+    Parameters
+    ----------
+    passed, groups, level
+        As in ``efficiency``.
+    weights : shape (n_events,)
+        In kHz.
+    heaviest : float, optional
+        Weight of the heaviest group that may pass in another sample, as ``fpgaml.passing`` finds it near a threshold;
+        if not given, of the heaviest that passes, or of all where nothing does.
+
+    Raises
+    ------
+    DataError
+        As ``efficiency``.
+    """
+    value, scale, one = _accepted(*_checked(passed, weights, groups), heaviest)
+    if value == 0.0:
+        return Estimate(0.0, 0.0, -math.log(_tail(level)) * one)
+    wider = (value * scale + one**2) / (value + one)
+    low, high = _mid_p(_gamma(value / scale, scale), _gamma((value + one) / wider, wider), level)
+    return _estimate(value, low, high)
+
+
+def background_efficiency(
+    passed: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    level: float = LEVEL,
+    heaviest: float | None = None,
+) -> Estimate:
+    """The (weighted) fraction of background that passes, where few do and others, heavier, might.
+
+    The binomial twin of ``rate``, with arguments and errors as there: mid-P Clopper-Pearson on the effective count
+    (Korn, Graubard), with one more event, ``heaviest``, that passes in its upper end. Where nothing or everything
+    passes, the interval is one-sided, and the exact one.
     """
     mask, weight, group = _checked(passed, weights, groups)
-    value = float(weight[mask].sum())
-    seen = np.bincount(group, weight * mask) if value > 0 else np.bincount(group, weight)
-    per_count = float((seen**2).sum() / seen.sum())
-    low, high = garwood(value / per_count, level=level)
-    return _estimate(value, low * per_count, high * per_count)
+    value, total = _mean(mask, weight), float(weight.sum())
+    accepted, _, one = _accepted(mask, weight, group, heaviest)
+    if value == 0.0:
+        return Estimate(0.0, 0.0, 1.0 - _tail(level) ** (one / total))
+    count = _effective_count(mask, weight, group, spread=value * (1.0 - value))
+    if value == 1.0:
+        return Estimate(1.0, _tail(level) ** (1.0 / count), 1.0)
+    scale, lost = total / count, total - accepted
+    wider = (accepted * scale + one**2) / (accepted + one)
+    lower, upper = _beta(accepted / scale, lost / scale + 1.0), _beta((accepted + one) / wider, lost / wider)
+    low, high = _mid_p(lower, upper, level)
+    return _estimate(value, low, high)
 
 
 def background_rejection(
@@ -148,16 +208,32 @@ def background_rejection(
     weights: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     level: float = LEVEL,
+    heaviest: float | None = None,
 ) -> Estimate:
-    """1 / background efficiency, with the inverted interval of ``efficiency``, whose arguments it takes.
+    """1 / background efficiency: ``rejection`` of ``background_efficiency``, whose arguments it takes."""
+    return rejection(
+        background_efficiency(passed, weights=weights, groups=groups, level=level, heaviest=heaviest), total=1.0
+    )
 
-    Where no background passes there is no value and no upper end: both are NaN, never infinity, and ``low`` is a
-    one-sided lower limit at confidence (1 + level) / 2.
+
+def rejection(accepted: Estimate, *, total: float) -> Estimate:
+    """Background rejection, ``total`` over what is accepted, with the image of its interval: one number, one interval.
+
+    Parameters
+    ----------
+    accepted : Estimate
+        A rate, or a background efficiency.
+    total : float
+        The rate of all background, or 1.
+
+    Returns
+    -------
+    Estimate
+        Where no background passes there is no value and no upper end: both are NaN, never infinity, and ``low`` is a
+        one-sided lower limit at confidence (1 + level) / 2.
     """
-    accepted = efficiency(passed, weights=weights, groups=groups, level=level)
-    if accepted.value == 0.0:
-        return Estimate(math.nan, 1.0 / accepted.high, math.nan)
-    return Estimate(1.0 / accepted.value, 1.0 / accepted.high, 1.0 / accepted.low)
+    value, high = (total / number if number > 0 else math.nan for number in (accepted.value, accepted.low))
+    return Estimate(value, total / accepted.high, high)
 
 
 def paired_difference(
@@ -197,6 +273,49 @@ def _tail(level: float) -> float:
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     return (1.0 - level) / 2.0
+
+
+class _Law(NamedTuple):
+    """A distribution: its distribution function and the inverse of it."""
+
+    cdf: Callable[[float], float]
+    ppf: Callable[[float], float]
+
+
+def _gamma(shape: float, scale: float) -> _Law:
+    from scipy import special
+
+    return _Law(lambda x: special.gammainc(shape, x / scale), lambda chance: special.gammaincinv(shape, chance) * scale)
+
+
+def _beta(passed: float, lost: float) -> _Law:
+    from scipy import special
+
+    return _Law(
+        lambda x: special.betainc(passed, lost, min(x, 1.0)), lambda chance: special.betaincinv(passed, lost, chance)
+    )
+
+
+def _mid_p(lower: _Law, upper: _Law, level: float) -> tuple[float, float]:
+    """Quantiles of the even mixture of two laws, whose own quantiles are the conservative ends (Fay, Kim)."""
+    from scipy import optimize
+
+    def quantile(chance: float) -> float:
+        both = float(lower.ppf(chance)), float(upper.ppf(chance))
+        # the mixture's lies between theirs, but for rounding
+        ends = min(both) * (1.0 - 1e-9), max(both) * (1.0 + 1e-9)
+        return float(optimize.brentq(lambda x: (lower.cdf(x) + upper.cdf(x)) / 2 - chance, *ends, rtol=1e-12))
+
+    return quantile(_tail(level)), quantile(1.0 - _tail(level))
+
+
+def _accepted(
+    mask: NDArray[np.bool_], weight: NDArray[np.float64], group: NDArray[np.int64], heaviest: float | None
+) -> tuple[float, float, float]:
+    """Sum of the weights that pass, weight of one effective event of them, and that of one that does not."""
+    value = float(weight[mask].sum())
+    seen = np.bincount(group, weight * mask) if value > 0 else np.bincount(group, weight)
+    return value, float((seen**2).sum() / seen.sum()), float(seen.max()) if heaviest is None else heaviest
 
 
 def _estimate(value: float, low: Any, high: Any) -> Estimate:

@@ -11,33 +11,54 @@ from fpgaml.certificate_section import certificate_section
 from fpgaml.evaluation import Difference, Evaluation
 from fpgaml.layer_profile import LayerProfile
 from fpgaml.layer_section import layer_section
+from fpgaml.passing import FEW, Passing
 from fpgaml.preparation import GROUPS, NO_REPEATS, REPEATS, few_groups_text, repeats_text
 from fpgaml.runs import Run
 from fpgaml.search_section import choices_text, search_sections
 from fpgaml.synthesis_section import synthesis_section
-from fpgaml.tables import code, code_block, escape, estimate_text, plain, quantity_text, table, target_text, words
+from fpgaml.tables import (
+    code,
+    code_block,
+    compatible_text,
+    escape,
+    estimate_text,
+    plain,
+    quantity_text,
+    table,
+    target_text,
+    words,
+)
+from fpgaml.verdicts import LEVEL_APART
 
 NAMES = {"float": "float twin", "qkeras": "QKeras", "csim": "csim"}
 CURVES = """\
 On test events. Large markers are working points, with the intervals of both axes; where no background passes, a point
-has no place here and stands in the table only."""
+has no place here and stands in the table only. Bands begin where five effective background events pass, also with one
+more as heavy as any near the threshold: above, the data do not bound the curve."""
 
 THRESHOLDS = """\
 Thresholds are logits, chosen on validation background; an event passes with score ≥ threshold. Equal scores pass or
-fail together, so what is achieved may lie below what is asked. The csim is judged at the QKeras model's thresholds,
-which are those the firmware carries."""
+fail together, so what is achieved may lie below what is requested; where background events differ in weight, a little
+is left free below it, so that the true rate is the requested one on average. The csim is judged at the QKeras model's
+thresholds, which are those the firmware carries. *Effective* events are (Σw)²/Σw², with dependent events added first;
+below {few}, read the intervals as orders of magnitude."""
 
 INTERVALS = """\
-All intervals are central at {level:.2f} %, one standard deviation.
+All intervals are central at {level:.2f} %, one standard deviation; all verdicts are at {level_apart:.0f} %.
 
 - **Signal efficiency** and **differences** hold two independent parts, added in quadrature: the finite test signal
   (Clopper–Pearson, or Bonett–Price for paired differences) and the finite validation background that placed the
-  threshold ({replicas} Poisson replicas of it, by groups of dependent events, the threshold chosen again on each, both
-  models of a difference together). They say how well the efficiency *at what was asked for* is known. "Test statistics
-  only" leaves the second part out: how well the efficiency *of this threshold* is known.
-- **Achieved rate**, **background efficiency** and **background rejection** hold test background only: they are those
-  of this one threshold. Rates: Garwood's interval on the effective count; efficiencies: Clopper–Pearson, with weights
-  or groups on the effective count. Where nothing passes, the limit is one-sided.
+  threshold ({replicas} replicas of a Bayesian bootstrap, by groups of dependent events, half of them with one heavy
+  event more than was seen; the threshold chosen again on each, both models of a difference together). They say how well
+  the efficiency *at what was requested* is known. "Test statistics only" leaves the second part out: how well the
+  efficiency *of this threshold* is known.
+- **Achieved rate** or **background efficiency** holds test background only: it is that of this one threshold. The
+  interval is the mid-P one of a Poisson or binomial count of effective events, and allows for one unseen event as heavy
+  as the heaviest near the threshold. **Background rejection** is the same number turned round, with the same interval.
+  Where nothing passes, the limit is one-sided.
+- **Verdicts**: a difference is there where its interval leaves out zero at {level_apart:.0f} %, corrected for the
+  number of verdicts by Holm's method; else the two are statistically compatible, and beside that stands the smallest
+  difference that would have been seen in 80 % of such samples. One training each allows no verdict.
 - Events of one group (they share a generated event, or what the study's `group` says) count as dependent in every
   interval.
 - Only the intervals under Winners hold the spread between trainings. None holds anything systematic, such as how well a
@@ -48,8 +69,8 @@ LIMITS = """\
   device. Synthesis, where it has run, estimates timing and resources; they are known only after place and route, which
   is no part of this report.
 - Agreement is shown on the events that were simulated, and claimed for no others.
-- A threshold that stands on a few validation events, or on a few heavy ones, is uncertain in a way that no resampling
-  sees.
+- A kind of background that is heavier than any near a threshold, and that no sample of this size holds there, is in no
+  interval.
 - Test data have been used for this report. Choosing among models by these numbers would spoil them.
 - The data are what the task made or read, as listed under Data, and no better."""
 
@@ -125,7 +146,9 @@ def report_text(
             "C-simulation": _simulation(run),
             "Synthesis": synthesis_section(run.syntheses),
             "Environment": _environment(run),
-            "What the intervals mean": INTERVALS.format(level=100 * evaluation.level, replicas=evaluation.replicas),
+            "What the intervals mean": INTERVALS.format(
+                level=100 * evaluation.level, level_apart=100 * LEVEL_APART, replicas=evaluation.replicas
+            ),
             "Limits": LIMITS,
         },
     )
@@ -180,11 +203,13 @@ def _notes(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list
         for point in evaluation.performances
         if math.isnan(point.background_rejection.value)
     ]
-    few = [point for point in evaluation.performances if point.validation_events < 20 and point.model != "csim"]
+    thin = [point for point in evaluation.performances if point.is_thin and point.model != "csim"]
     return found + [
-        f"The threshold of {NAMES[point.model]} at {target_text(point.target)} stands on {point.validation_events} "
-        "validation background events: its uncertainty is itself uncertain."
-        for point in few
+        f"{NAMES[point.model]} at {target_text(point.target)} rests on few effective background events: its threshold "
+        f"on validation ({_thin_text(point.validation_background)}), what it achieves on test "
+        f"({_thin_text(point.test_background)}; shares of the weight above the threshold, the next being the heaviest "
+        "event near it). Their intervals hold their level only roughly."
+        for point in thin
     ]
 
 
@@ -204,12 +229,14 @@ def _working_points(evaluation: Evaluation) -> str:
                 "" if math.isnan(error) else f"±{100 * error:.1f} %",
                 estimate_text(point.signal_efficiency),
                 estimate_text(rejection, digits=0 if rejection.low >= 100 else 2),
-                f"{point.validation_events:,}",
+                _passing_text(point.validation_background),
+                _passing_text(point.test_background),
             ]
         )
     headers = [
-        f"asked [{unit}]", "model", "threshold", f"achieved on test [{unit}]", "relative error", "signal efficiency",
-        "background rejection 1/ε_b", "validation background above threshold",
+        f"requested [{unit}]", "model", "threshold", f"achieved on test [{unit}]", "relative error",
+        "signal efficiency", "background rejection 1/ε_b", "validation background above threshold",
+        "test background above threshold",
     ]  # fmt: skip
     scores = ", ".join(
         f"{NAMES[model]} {evaluation.accuracy[model]:.4f} and {evaluation.auc[model]:.4f}"
@@ -217,7 +244,7 @@ def _working_points(evaluation: Evaluation) -> str:
     )
     return (
         f"{table(headers, rows)}\n\n"
-        f"{THRESHOLDS}\n\n"
+        f"{THRESHOLDS.format(few=FEW)}\n\n"
         f"For comparison with other tools, accuracy at logit 0 (unweighted) and area under the ROC curve: {scores}. "
         "Neither ranks triggers."
     )
@@ -241,18 +268,37 @@ def _differences(evaluation: Evaluation) -> str:
         "difference",
         "value and interval",
         "test statistics only",
-        f"reading at {100 * evaluation.level:.0f} %",
+        f"verdict at {100 * LEVEL_APART:.0f} %",
     ]
     return (
-        f"Paired: on the same test events, with thresholds from the same validation events.\n\n{table(headers, rows)}"
+        "Paired: on the same test events, with thresholds from the same validation events. QKeras model and float twin "
+        "are one training each here: another seed may turn their difference round, so it has no verdict.\n\n"
+        f"{table(headers, rows)}"
     )
 
 
 def _verdict(found: Difference) -> str:
-    interval = found.signal_efficiency
-    if interval.low <= 0 <= interval.high:
-        return "not told apart"
-    return f"{NAMES[found.model]} is {'higher' if interval.value > 0 else 'lower'}"
+    if found.told_apart is None:
+        return "none: one training each"
+    if not found.told_apart:
+        return compatible_text(found.smallest_visible)
+    return f"{NAMES[found.model]} is {'higher' if found.signal_efficiency.value > 0 else 'lower'}"
+
+
+def _passing_text(passing: Passing) -> str:
+    """Events, and how many effective ones where they differ in weight or depend on each other."""
+    if not passing.events:
+        return "0 events"
+    text = f"{passing.events:,} events"
+    if passing.effective > 0.995 * passing.events:
+        return text
+    return f"{text}, {passing.effective:,.3g} effective, largest {100 * passing.largest_share:.2g} %"
+
+
+def _thin_text(passing: Passing) -> str:
+    """The same, and how heavy the next event may be."""
+    share = passing.heaviest / passing.total if passing.total else math.inf
+    return f"{_passing_text(passing)}" + (f", the next {100 * share:.2g} %" if math.isfinite(share) else "")
 
 
 def _no_turn_on(run: Run) -> str:

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fpgaml.errors import DataError
-from fpgaml.intervals import LEVEL, Estimate, background_rejection, efficiency, paired_difference, rate
+from fpgaml.intervals import (
+    LEVEL,
+    Estimate,
+    background_efficiency,
+    background_rejection,
+    efficiency,
+    paired_difference,
+    rate,
+)
+from fpgaml.passing import Ranked
 
 __all__ = [
     "LEVEL",
@@ -25,6 +34,7 @@ __all__ = [
     "WorkingPoint",
     "accuracy",
     "auc",
+    "background_efficiency",
     "background_rejection",
     "choose_working_point",
     "efficiency",
@@ -32,6 +42,7 @@ __all__ = [
     "rate",
     "rate_curve",
     "roc_curve",
+    "spaced_thresholds",
     "turn_on_curve",
 ]
 
@@ -66,9 +77,18 @@ class WorkingPoint:
 
 
 def choose_working_point(
-    scores: ArrayLike, *, kind: Kind, target: float, weights: ArrayLike | None = None
+    scores: ArrayLike,
+    *,
+    kind: Kind,
+    target: float,
+    weights: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> WorkingPoint:
-    """The lowest threshold whose background does not exceed the target.
+    """The lowest threshold whose background does not exceed the target, and is the target on average over samples.
+
+    Where events near the threshold weigh differently, or depend on each other, the last sum of weights below the target
+    is followed by a heavy event more often than not, and its threshold lets more pass than the target. So much as
+    ``Ranked.reserve`` finds is then left free below the target; where events weigh alike, it is nothing.
 
     Parameters
     ----------
@@ -78,6 +98,8 @@ def choose_working_point(
         See ``Target``.
     weights : shape (n_events,), optional
         In kHz where ``kind`` is "rate_khz", which needs them.
+    groups : whole numbers, shape (n_events,), optional
+        Events with the same number share something and are not independent.
 
     Returns
     -------
@@ -95,15 +117,27 @@ def choose_working_point(
     found, weight = _scores(scores, weights)
     if kind == "rate_khz" and weights is None:
         raise DataError("a working point at a rate needs the rate weights of the background, in kHz")
-    levels, position = np.unique(-found, return_inverse=True)
-    accepted: Floats = np.cumsum(np.bincount(position, weight))
-    if kind == "background_efficiency":
-        accepted = accepted / accepted[-1]
-    # sums of weights carry rounding errors: a target met to 12 digits is met
-    n_allowed = int(np.searchsorted(accepted, target * (1.0 + 1e-12), side="right"))
+    group = None if groups is None else np.asarray(groups)
+    if group is not None and group.shape != found.shape:
+        raise DataError(f"groups have shape {group.shape}, the scores {found.shape}")
+    ranked = Ranked(found, weights=weight, groups=group)
+    # of equal scores the last one in order stands for all, because they pass together
+    ends = np.flatnonzero(np.diff(ranked.scores, append=-np.inf))
+    accepted = ranked.accepted[ends]
+    wanted = target * (1.0 if kind == "rate_khz" else accepted[-1])
+    reserve = ranked.reserve(_last(accepted, wanted, ends))
+    n_allowed = _last(accepted, wanted - reserve, ends)
     if not n_allowed:
         return WorkingPoint(kind, target, _above(scores), 0.0)
-    return WorkingPoint(kind, target, float(-levels[n_allowed - 1]), float(accepted[n_allowed - 1]))
+    achieved = ranked.accepted[n_allowed - 1] / (1.0 if kind == "rate_khz" else accepted[-1])
+    return WorkingPoint(kind, target, float(ranked.scores[n_allowed - 1]), float(achieved))
+
+
+def _last(accepted: Floats, wanted: float, ends: NDArray[np.int64]) -> int:
+    """Number of events that pass where no more than ``wanted`` does."""
+    # sums of weights carry rounding errors: a target met to 12 digits is met
+    n_levels = int(np.searchsorted(accepted, wanted * (1.0 + 1e-12), side="right"))
+    return int(ends[n_levels - 1]) + 1 if n_levels else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +187,23 @@ def accuracy(scores: ArrayLike, y: ArrayLike, *, threshold: float = 0.0) -> floa
     return float(((found >= threshold) == _signal(y, found)).mean())
 
 
+def spaced_thresholds(
+    scores: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = None, n_points: int = 100
+) -> Floats:
+    """Up to ``n_points`` falling thresholds, evenly spaced in the logarithm of the background efficiency.
+
+    Raises
+    ------
+    DataError
+        As ``roc_curve``.
+    """
+    curve = roc_curve(scores, y, weights=weights)
+    reached = np.flatnonzero(curve.background_efficiency > 0)
+    share = curve.background_efficiency[reached]
+    spaced = np.searchsorted(share, np.geomspace(share[0], 1.0, n_points) * (1.0 + 1e-12), side="right") - 1
+    return np.asarray(curve.thresholds[reached[np.unique(spaced)]])
+
+
 @dataclass(frozen=True, eq=False)
 class RateCurve:
     """Signal efficiency against trigger rate, with intervals, at falling thresholds; float64, shape (n_points,)."""
@@ -188,13 +239,9 @@ def rate_curve(
         As ``roc_curve``.
     """
     found, weight = _scores(scores, weights)
-    curve = roc_curve(scores, y, weights=weights)
+    thresholds = spaced_thresholds(scores, y, weights=weights, n_points=n_points)
     signal = _signal(y, found)
     group = np.arange(len(found)) if groups is None else np.asarray(groups)
-    reached = np.flatnonzero(curve.background_efficiency > 0)
-    share = curve.background_efficiency[reached]
-    spaced = np.searchsorted(share, np.geomspace(share[0], 1.0, n_points) * (1.0 + 1e-12), side="right") - 1
-    thresholds = curve.thresholds[reached[np.unique(spaced)]]
     columns: list[list[Estimate]] = []
     for chosen, estimate in ((~signal, rate), (signal, efficiency)):
         part, part_weight, part_group = found[chosen], weight[chosen], np.unique(group[chosen], return_inverse=True)[1]

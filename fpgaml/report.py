@@ -135,6 +135,8 @@ def summarize(run: Run, evaluation: Evaluation) -> dict[str, Any]:
             f"achieved_{headline.kind}_low": achieved["low"],
             f"achieved_{headline.kind}_high": achieved["high"],
             "threshold": found.threshold,
+            "validation_background": found.validation_background.to_json(),
+            "test_background": found.test_background.to_json(),
         }
     return {
         "study": run.study.get("study"),

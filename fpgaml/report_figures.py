@@ -86,13 +86,13 @@ def _performance(evaluation: Evaluation) -> _Drawn:
     yield (
         section,
         "signal_efficiency",
-        "Signal efficiency against what is let through. Bands: test signal and test background.",
+        "Signal efficiency against what is let through. Bands: test events; none where too few background events pass.",
         figures.signal_efficiency_curve(evaluation.curves, working_points=points),
     )
     yield (
         section,
         "background_rejection",
-        "Background rejection 1/ε_b against signal efficiency. Bands: test background.",
+        "Background rejection 1/ε_b against signal efficiency. Bands: test background; none where too few events pass.",
         figures.background_rejection_curve(evaluation.curves, working_points=points),
     )
 

@@ -13,6 +13,7 @@ from fpgaml.tables import (
     aim_text,
     choice_text,
     code,
+    compatible_text,
     cost_text,
     escape,
     estimate_text,
@@ -27,9 +28,16 @@ Each was trained afresh on all training events with the seeds {seeds}. {rule} Te
 
 *Mean* and *spread* (standard deviation, n − 1) are over seeds, on test events, each training at the threshold that its
 own validation background sets. The interval of the mean, at {level:.0f} %, adds three parts in quadrature: the test
-signal (all seeds pooled, copies of one event counted as dependent), the validation background ({replicas} Poisson
-replicas, the same for all networks), and {spread}. Differences are paired: same test events, same replicas, same
-seeds; their intervals are at {level_apart:.0f} %, and two networks *cannot be told apart* where that holds zero."""
+signal (all seeds pooled, copies of one event counted as dependent) and the validation background ({replicas}
+bootstrap replicas, the same for all networks), both as far as the seeds share them, and {spread}. Differences are
+paired: same test events, same replicas, same seeds; their intervals are at {level_apart:.0f} %. {verdicts}"""
+
+VERDICTS = """\
+Two networks differ where the interval of their difference leaves out zero, at a level that is corrected for the {n}
+differences here by Holm's method: the chance of any false verdict among them is at most {chance:.0f} %. Else they are
+*statistically compatible*; a true difference as large as the one named beside it would have been seen in 80 % of such
+samples."""
+NO_VERDICTS = "One seed allows no verdict: another training may turn a difference round."
 
 NOT_SEARCHED = (
     "Nothing was searched: the study trains one network, so there is no front, no table of trials and no winner."
@@ -137,7 +145,7 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
     target = Target(found["target"]["kind"], found["target"]["value"])
     headers = [
         "trial", "choices", *map(cost_text, costs), "validation: mean", "test: mean", "spread", "interval",
-        "difference to the winner", "told apart",
+        "difference to the winner", "verdict",
     ]  # fmt: skip
     method = METHOD.format(
         rule=_rule(found),
@@ -146,6 +154,7 @@ def _winners(found: Mapping[str, Any]) -> list[str]:
         level_apart=100 * found["level_apart"],
         replicas=found["replicas"],
         spread=SPREAD if len(found["seeds"]) > 1 else ONE_SEED,
+        verdicts=_verdicts(found),
     )
     return [
         f"**{_reading(found['winners'])}**",
@@ -166,13 +175,15 @@ def _rule(found: Mapping[str, Any]) -> str:
 
 
 def _reading(candidates: Sequence[Mapping[str, Any]]) -> str:
-    """Which of the candidates cannot be told apart from the winner."""
+    """Which of the candidates are compatible with the winner."""
     differences = {found["trial"]: found["difference_to_winner"] for found in candidates[1:]}
-    alike = [trial for trial, difference in differences.items() if difference and not difference["told_apart"]]
+    verdicts = {trial: difference["told_apart"] for trial, difference in differences.items() if difference}
     first = f"The winner is trial {candidates[0]['trial']}."
-    if alike:
-        return f"{first} It cannot be told apart from {', '.join(alike)}."
-    return f"{first} It can be told apart from all others." if any(differences.values()) else first
+    if not verdicts or None in verdicts.values():
+        return first
+    if alike := [trial for trial, apart in verdicts.items() if not apart]:
+        return f"{first} Statistically compatible with it: {', '.join(alike)}."
+    return f"{first} It differs from all others."
 
 
 def _verdict(candidate: Mapping[str, Any], place: int) -> str:
@@ -182,10 +193,27 @@ def _verdict(candidate: Mapping[str, Any], place: int) -> str:
     difference = candidate["difference_to_winner"]
     if place == 0 or difference is None:
         return ""
-    text = "no"
-    if difference["told_apart"]:
-        text = "yes, higher on test" if difference["value"] > 0 else "yes, lower"
+    text = _verdict_text(difference)
     return text if candidate["eligible"] else f"{text}; beyond the limits, and so out"
+
+
+def _verdict_text(difference: Mapping[str, Any]) -> str:
+    """What a difference on test events means; those of earlier versions name no smallest visible one."""
+    if difference["told_apart"] is None:
+        return "none: one seed"
+    if not difference["told_apart"]:
+        return compatible_text(difference.get("smallest_visible"))
+    return "higher on test" if difference["value"] > 0 else "lower"
+
+
+def _verdicts(found: Mapping[str, Any]) -> str:
+    """How verdicts came to be."""
+    differences = [candidate["difference_to_winner"] for candidate in found["winners"]]
+    differences.append(found["float_twin"].get("qkeras_minus_float"))
+    there = [difference for difference in differences if difference]
+    if any(difference["told_apart"] is None for difference in there):
+        return NO_VERDICTS
+    return VERDICTS.format(n=len(there), chance=100 * (1 - found["level_apart"])).replace("\n", " ") if there else ""
 
 
 def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
@@ -193,9 +221,8 @@ def _twin(twin: Mapping[str, Any], n_seeds: int) -> list[str]:
         reasons = "; ".join(f"seed {seed}: {escape(reason)}" for seed, reason in twin["failed"].items())
         return [f"> **Note:** the winner's float twin could not be trained with every seed: {reasons}"]
     difference, over = twin["qkeras_minus_float"], f"over {n_seeds} seeds" if n_seeds > 1 else "with one seed"
-    verdict = "told apart" if difference["told_apart"] else "cannot be told apart"
     value = estimate_text(_estimate(twin["signal_efficiency"]))
-    apart = f"QKeras − float twin: {estimate_text(_estimate(difference))}, {verdict}"
+    apart = f"QKeras − float twin: {estimate_text(_estimate(difference))}: {_verdict_text(difference)}"
     return [f"The winner's float twin, {over}: {value}. {apart}."]
 
 

@@ -83,6 +83,16 @@ def estimate_text(estimate: Estimate, *, digits: int = 4) -> str:
     return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
+def compatible_text(smallest: float | None) -> str:
+    """What is said of a difference that may be zero, with the smallest that would have been seen.
+
+    >>> compatible_text(0.01234)
+    'statistically compatible; a difference of 0.0123 would have been seen'
+    """
+    seen = "" if smallest is None else f"; a difference of {smallest:.4f} would have been seen"
+    return f"statistically compatible{seen}"
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; cells are Markdown, so text from outside must have been escaped."""
     lines = [list(headers), ["---"] * len(headers), *rows]

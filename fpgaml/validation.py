@@ -108,6 +108,7 @@ class Validated:
             kind=self.target.kind,
             target=value if self.target.kind == "rate_khz" else min(value, 1.0),
             weights=at(self.weights, ~self._signal),
+            groups=at(self.groups, ~self._signal),
         ).threshold
 
     def _efficiency(self, threshold: float) -> float:

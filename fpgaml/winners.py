@@ -167,7 +167,9 @@ def _metrics(study: Study, scores: Scores, dataset: Dataset) -> dict[str, float]
     if not asked or given is None:
         return {}
     validation = dataset.part("validation")
-    judged = Validated(scores=given, y=validation.y, target=study.targets[0], weights=validation.weights).metrics()
+    judged = Validated(
+        scores=given, y=validation.y, target=study.targets[0], weights=validation.weights, groups=validation.groups
+    ).metrics()
     judged["val_loss"] = cross_entropy(given, validation.y, validation.loss_weights)
     return {name: judged[LIMITED[name]] for name in sorted(asked)}
 

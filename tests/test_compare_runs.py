@@ -80,13 +80,31 @@ def compared(runs):
     return compare_runs(runs, replicas=50)
 
 
+@pytest.fixture(scope="module")
+def seeded(runs, tmp_path_factory):
+    """The same three, trained with five seeds each."""
+    folder = tmp_path_factory.mktemp("seeded")
+    blurs = {"good": 0.05, "blurred": 1.0, "twin": 0.05}
+    places = [shutil.copytree(run, folder / name) for run, name in zip(runs, blurs, strict=True)]
+    for place, noise in zip(places, blurs.values(), strict=True):
+        add_winners(place, {WON: noise}, seeds=range(1, 6))
+        # at 10 kHz a single soft event, of 58 kHz, would decide
+        change(place / "dataset.json", targets=[{"kind": "rate_khz", "value": 750}])
+    change(places[1] / "winners.json", winners=[{**winners(places[1])[0], "cost": {"ebops": 4_000}}])
+    return compare_runs(places, replicas=200)
+
+
+def winners(directory):
+    return read_json(directory / "winners.json")["winners"]
+
+
 def plain_efficiency(run, target):
     """Signal efficiency on test events at the threshold of validation, in as few words as can be."""
     events, scores = run.events, run.scores["qkeras"]
     validation = events.y[events.chosen("validation")] == 0
-    weights = events.weights[events.chosen("validation", signal=False)]
+    columns = {name: getattr(events, name)[events.chosen("validation", signal=False)] for name in ("weights", "groups")}
     point = metrics.choose_working_point(
-        scores.validation[validation], kind=target.kind, target=target.value, weights=weights
+        scores.validation[validation], kind=target.kind, target=target.value, **columns
     )
     return float((scores.test[events.y[events.chosen("test")] == 1] >= point.threshold).mean())
 
@@ -104,26 +122,36 @@ def test_the_numbers_are_those_of_the_comparison_and_of_plain_counting(runs, com
         assert found == pytest.approx(plain_efficiency(run, target), abs=1e-12)
 
 
-def test_a_difference_is_told_by_the_better_network_first(compared):
-    found = compared.comparison.differences["good", "blurred"].signal_efficiency
+def test_a_difference_is_told_by_the_better_network_first(seeded):
+    found = seeded.comparison.differences["good", "blurred"].signal_efficiency
     assert found.low > 0  # else the test says nothing
     interval = f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})"
-    assert (
-        compared.verdict("good", "blurred") == f"good is better than blurred by {interval}, with 0.25 times the EBOPs"
-    )
+    assert seeded.verdict("good", "blurred") == f"good is better than blurred by {interval}, with 0.25 times the EBOPs"
     # the other pair is (blurred, twin): the better comes second, and the interval is turned round
-    turned = compared.comparison.differences["blurred", "twin"].signal_efficiency
+    turned = seeded.comparison.differences["blurred", "twin"].signal_efficiency
     interval = f"{-turned.value:.4f} ({-turned.high:.4f} to {-turned.low:.4f})"
-    assert compared.verdict("blurred", "twin").startswith(f"twin is better than blurred by {interval}, with ")
+    assert seeded.verdict("blurred", "twin").startswith(f"twin is better than blurred by {interval}, with ")
 
 
-def test_the_same_network_cannot_be_told_apart_from_itself(compared):
-    found = compared.comparison.differences["good", "twin"].signal_efficiency
+def test_the_same_network_is_compatible_with_itself(seeded):
+    difference = seeded.comparison.differences["good", "twin"]
+    found, smallest = difference.signal_efficiency, difference.smallest_visible
     assert found.value == 0
-    assert found.low < 0 < found.high
-    verdict = compared.verdict("good", "twin")
-    assert verdict.startswith("good and twin cannot be told apart: good − twin is 0.0000 (-0.")
+    assert found.low < 0 < found.high < smallest
+    verdict = seeded.verdict("good", "twin")
+    seen = f"a difference of {smallest:.4f} would have been seen"
+    assert verdict.startswith(f"good and twin are statistically compatible; {seen}: good − twin is 0.0000 (-0.")
     assert verdict.endswith("; good has as many EBOPs")
+    text = " ".join(seeded.markdown.split())
+    assert "corrected for 3 pairs by Holm's method, with a chance of any false verdict of at most 5 %" in text
+
+
+def test_one_training_each_has_no_verdict(compared):
+    assert {found.told_apart for found in compared.comparison.differences.values()} == {None}
+    assert compared.comparison.differences["good", "blurred"].signal_efficiency.low > 0  # however clear it looks
+    assert compared.verdict("good", "blurred").startswith("No verdict with one training each: good − blurred is 0.")
+    assert "there is no verdict" in " ".join(compared.markdown.split())
+    assert "Holm" not in compared.markdown
 
 
 def test_one_training_each_is_said_and_has_no_spread(compared):
@@ -151,13 +179,22 @@ def test_everything_is_in_the_json(runs, compared):
     assert found["target"] == {"kind": "rate_khz", "value": 10.0}
     pairs = [("good", "blurred"), ("good", "twin"), ("blurred", "twin")]
     assert [(one["first"], one["second"]) for one in found["differences"]] == pairs
-    assert [one["told_apart"] for one in found["differences"]] == [True, False, True]
+    assert [one["told_apart"] for one in found["differences"]] == [None, None, None]
     assert [one["verdict"] for one in found["differences"]] == list(compared.verdicts)
+
+
+def test_verdicts_are_in_the_json(seeded):
+    found = json.loads(json.dumps(seeded.to_json(), allow_nan=False))
+    assert found["level_apart"] == 0.95
+    assert [one["told_apart"] for one in found["differences"]] == [True, False, True]
+    assert all(one["smallest_visible"] > 0 for one in found["differences"])
 
 
 def test_a_notebook_shows_verdicts_and_table(compared):
     shown = compared._repr_html_()
-    assert all(text in shown for text in ("<strong>good is better than blurred by", ">4,000,004</td>"))
+    assert all(
+        text in shown for text in ("<strong>No verdict with one training each: good − blurred is", ">4,000,004</td>")
+    )
     assert shown.count("<tr>") == 4
 
 
@@ -197,12 +234,13 @@ def test_a_winner_against_a_run_without_search_is_the_training_that_won(runs, tm
     run = load_run(searched)
     signal = run.events.y[run.events.chosen("test")] == 1
     # the same by hand, with the scores of the seed that winners.json names
-    background = run.events.chosen("validation", signal=False)
+    chosen = run.events.chosen("validation", signal=False)
     at = metrics.choose_working_point(
         won["validation"][run.events.y[run.events.chosen("validation")] == 0],
         kind="rate_khz",
         target=10.0,
-        weights=run.events.weights[background],
+        weights=run.events.weights[chosen],
+        groups=run.events.groups[chosen],
     ).threshold
     found = by_directory.comparison.means["searched"].signal_efficiency.value
     assert found == pytest.approx((won["test"][signal] >= at).mean(), abs=1e-12)
@@ -258,7 +296,9 @@ def test_the_command_prints_text_or_json_and_draws(runs, tmp_path, capsys):
     assert main([*arguments, "--figure", str(picture)]) == 0
     text = capsys.readouterr().out
     assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= 120
-    assert text.startswith("# good and blurred at 10 kHz\n\n- **good is better than blurred by 0.")
+    assert text.startswith(
+        "# good and blurred at 10 kHz\n\n- **No verdict with one training each: good − blurred is 0."
+    )
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -15,7 +15,9 @@ from fpgaml.curves import performance_curve
 from fpgaml.dataset import Dataset
 from fpgaml.errors import DataError, OutputError
 from fpgaml.evaluation import Events, Scores, evaluate
-from fpgaml.metrics import Target, background_rejection, choose_working_point, efficiency, paired_difference, rate
+from fpgaml.intervals import rejection
+from fpgaml.metrics import Target, choose_working_point, efficiency, paired_difference, rate
+from fpgaml.passing import Ranked
 
 TEN_KHZ = Target("rate_khz", 10.0)
 ONE_PERCENT = Target("background_efficiency", 0.01)
@@ -50,6 +52,7 @@ def judged():
 def test_every_number_is_that_of_the_metrics(judged):
     events, scores, evaluation = judged
     background, signal = events.y[events.chosen("validation")] == 0, events.y[events.chosen("test")] == 1
+    of_validation = events.chosen("validation", signal=False)
     weights, tested = events.weights[events.chosen("test")], events.groups[events.chosen("test")]
     for target in evaluation.targets:
         for model in ("float", "qkeras"):
@@ -58,15 +61,17 @@ def test_every_number_is_that_of_the_metrics(judged):
                 scores[model].validation[background],
                 kind="rate_khz",
                 target=target.value,
-                weights=events.weights[events.chosen("validation", signal=False)],
+                weights=events.weights[of_validation],
+                groups=events.groups[of_validation],
             )
             passed = scores[model].test >= point.threshold
             of_background = {"weights": weights[~signal], "groups": tested[~signal]}
             assert found.threshold == point.threshold
             assert found.achieved_on_validation == point.achieved
             assert found.validation_events == (scores[model].validation[background] >= point.threshold).sum()
-            assert found.achieved == rate(passed[~signal], **of_background)
-            assert found.background_rejection == background_rejection(passed[~signal], **of_background)
+            of_test = Ranked(scores[model].test[~signal], **of_background).passing(point.threshold)
+            assert found.test_background == of_test
+            assert found.achieved == rate(passed[~signal], heaviest=of_test.heaviest, **of_background)
             assert found.signal_efficiency_test_only == efficiency(
                 passed[signal], weights=weights[signal], groups=tested[signal]
             )
@@ -75,6 +80,21 @@ def test_every_number_is_that_of_the_metrics(judged):
             assert found.signal_efficiency.high >= found.signal_efficiency_test_only.high
             width = found.achieved.high - found.achieved.low
             assert found.achieved_relative_error == pytest.approx(width / 2 / found.achieved.value)
+
+
+@pytest.mark.parametrize("target", [TEN_KHZ, ONE_PERCENT])
+def test_rate_and_rejection_are_one_number_with_one_interval(target):
+    events, scores = sample()
+    total = events.weights[events.chosen("test", signal=False)].sum() if target is TEN_KHZ else 1.0
+    evaluation = evaluate(events, scores, [target], replicas=20)
+    for found in evaluation.performances:
+        assert vars(found.background_rejection) == pytest.approx(vars(rejection(found.achieved, total=total)))
+        assert found.background_rejection.low == pytest.approx(total / found.achieved.high)
+        assert found.background_rejection.high == pytest.approx(total / found.achieved.low)
+    curve = evaluation.curves["float"]
+    bounded = np.isfinite(curve.rejection_low)
+    assert 10 < bounded.sum() < len(bounded)
+    np.testing.assert_allclose(curve.background_rejection, total / curve.background)
 
 
 def test_the_csim_is_judged_at_the_threshold_of_the_qkeras_model(judged):
@@ -110,23 +130,54 @@ def test_differences_are_paired(judged):
     assert same.signal_efficiency == same.signal_efficiency_test_only  # one threshold: it moves both alike
 
 
-@pytest.mark.parametrize("target", [Target("rate_khz", 0.02), TEN_KHZ, Target("rate_khz", 900.0), ONE_PERCENT])
-def test_replicated_thresholds_are_those_of_the_repeated_events(target):
+def slow_crossing(scores, weights, target, factors, more):
+    """Where what is accepted and one event more at the top make up the target, event by event."""
+    wanted = target.value * (1 if target.kind == "rate_khz" else (factors * weights).sum() + more)
+    levels, top = sorted(set(scores), reverse=True), sorted(scores, reverse=True)[:10]
+    before, above = more, None
+    for level in levels:
+        after = more + (factors * weights)[scores >= level].sum()
+        if after > wanted:
+            if above is None:  # even the highest score is too much: as far above as an exponential tail would have it
+                slope = (top[0] - top[-1]) / math.log(10)
+                return max(np.nextafter(level, np.inf), level + slope * math.log(after / wanted))
+            return above + (wanted - before) / (after - before) * (level - above)
+        before, above = after, level
+    return levels[-1]
+
+
+@pytest.mark.parametrize("target", [Target("rate_khz", 0.02), TEN_KHZ, Target("rate_khz", 90_000.0), ONE_PERCENT])
+def test_replicated_thresholds_are_where_the_replicas_meet_the_target(target):
     events, scores = sample(50, 200)
     chosen = events.chosen("validation", signal=False)
     background = events.y[events.chosen("validation")] == 0
     validation = {name: scores[name].validation[background] for name in ("float", "qkeras")}
+    validation["coarse"] = np.round(validation["float"])  # many events with the same score
     weights, groups = events.weights[chosen], events.groups[chosen] % 60  # many events in a group
-    found = replicated_thresholds(validation, [target], weights=weights, groups=groups, replicas=30, seed=7)
+    columns = {"weights": weights, "groups": groups}
+    found = replicated_thresholds(validation, [target], **columns, replicas=30, seed=7)
     generator = np.random.default_rng(7)
+    unseen = generator.exponential(size=30) * generator.integers(2, size=30)
     numbers = np.unique(groups, return_inverse=True)[1]
-    for replica in range(30):
-        times = generator.poisson(1.0, numbers.max() + 1)[numbers]
-        for name, column in validation.items():
-            slow = choose_working_point(
-                np.repeat(column, times), kind=target.kind, target=target.value, weights=np.repeat(weights, times)
-            )
-            assert found[name][0, replica] == slow.threshold
+    factors = generator.exponential(size=(30, numbers.max() + 1))[:, numbers]
+    for name, column in validation.items():
+        at = choose_working_point(column, kind=target.kind, target=target.value, **columns).threshold
+        heaviest = Ranked(column, **columns).passing(at).heaviest
+        slow = [
+            slow_crossing(column, weights, target, row, more)
+            for row, more in zip(factors, heaviest * unseen, strict=True)
+        ]
+        np.testing.assert_allclose(found[name][0], slow, rtol=1e-9)
+
+
+def test_replicas_of_equal_events_are_order_statistics():
+    """The target lies after at most k events as often as a Poisson count is at most k, or k + 1 with one unseen."""
+    scores = -np.arange(2_000.0)
+    target, columns = Target("rate_khz", 6.0), {"weights": np.ones(2_000), "groups": None}
+    found = replicated_thresholds({"": scores}, [target], **columns, replicas=20_000, seed=1)[""][0]
+    for k in (3, 6, 9):
+        expected = stats.poisson.cdf([k, k + 1], 6).mean()
+        assert np.mean(found > -k) == pytest.approx(expected, abs=0.02)
 
 
 def test_the_interval_covers_the_efficiency_at_what_was_asked_for():
@@ -212,6 +263,9 @@ def test_a_curve_holds_what_its_thresholds_give(kind):
     signal, test = y == 1, scores["float"].test
     curve = performance_curve(test, y, kind=kind, weights=weights, groups=groups, n_points=20)
     assert 10 < len(curve.thresholds) <= 20
+    bounded = np.isfinite(curve.signal_low)
+    assert bounded[np.argmax(bounded) :].all()  # a band that has begun goes on to the end
+    assert 5 < bounded.sum() < len(bounded)
     for number, threshold in enumerate(curve.thresholds):
         let_through = weights[~signal][test[~signal] >= threshold].sum()
         total = weights[~signal].sum()
@@ -219,10 +273,13 @@ def test_a_curve_holds_what_its_thresholds_give(kind):
         assert curve.background[number] == pytest.approx(let_through if kind == "rate_khz" else let_through / total)
         assert curve.background_rejection[number] == pytest.approx(total / let_through)
         plain = efficiency(test[signal] >= threshold, weights=weights[signal], groups=groups[signal])
-        assert curve.signal_low[number] <= plain.low + 1e-12
-        assert curve.signal_high[number] >= plain.high - 1e-12
-    assert (curve.rejection_low <= curve.background_rejection).all()
-    assert (curve.rejection_high >= curve.background_rejection).all()
+        if bounded[number]:
+            assert curve.signal_low[number] <= plain.low + 1e-12
+            assert curve.signal_high[number] >= plain.high - 1e-12
+    columns = curve.signal_low, curve.signal_high, curve.rejection_low, curve.rejection_high
+    assert all((np.isfinite(column) == bounded).all() for column in columns)
+    assert (curve.rejection_low <= curve.background_rejection)[bounded].all()
+    assert (curve.rejection_high >= curve.background_rejection)[bounded].all()
 
 
 def test_a_rate_needs_weights():
@@ -261,7 +318,7 @@ def test_wrong_scores_are_named(change, message):
 
 def test_a_split_without_a_class_and_no_target_are_named():
     events, scores = sample(100, 400)
-    with pytest.raises(DataError, match="no working point is asked for"):
+    with pytest.raises(DataError, match="no working point is requested"):
         evaluate(events, scores, [])
     only_background = Events(y=np.zeros_like(events.y), split=events.split)
     with pytest.raises(DataError, match="the validation split has no signal events"):

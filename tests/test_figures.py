@@ -109,7 +109,7 @@ def draw_all(judged):
         "weight_histograms": figures.weight_histograms(WEIGHTS),
         "word_ranges": figures.word_ranges(USES),
         "winners": figures.winners(MEANS, winner="first", label=r"Signal efficiency $\varepsilon_s$ at 10 kHz"),
-        "differences": figures.differences(DIFFERENCES),
+        "differences": figures.differences(DIFFERENCES, told_apart=[True, False, True]),
     }
 
 
@@ -190,9 +190,10 @@ def test_signal_efficiency_is_drawn_as_computed(judged, drawn):
         np.testing.assert_array_equal(line(axes, label).get_xydata(), np.c_[curve.background, curve.signal_efficiency])
     # a float32 would do for the eye; a path holds float64
     curve = evaluation.curves["float"]
-    np.testing.assert_allclose(
-        band(axes, 0), np.c_[curve.background, curve.signal_low, curve.signal_high][np.argsort(curve.background)]
-    )
+    expected = np.c_[curve.background, curve.signal_low, curve.signal_high][np.argsort(curve.background)]
+    bounded = np.isfinite(expected).all(axis=1)
+    assert 0 < bounded.sum() < len(bounded)  # the band ends where too few events pass
+    np.testing.assert_allclose(band(axes, 0), expected[bounded])
     assert axes.get_xscale() == "log"
 
 
@@ -400,7 +401,13 @@ def test_differences_are_drawn_with_their_intervals_and_verdicts(drawn):
         np.testing.assert_allclose(container.lines[2][0].get_segments(), [[[found.low, -row], [found.high, -row]]])
     assert [container.lines[0].get_marker() for container in axes.containers] == ["D", "o", "D"]
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == ["told apart (95 %)", "cannot be told apart (95 %)"]
+    assert labels == ["different (95 %)", "statistically compatible (95 %)"]
+
+
+def test_differences_without_verdicts_claim_none():
+    axes = figures.differences(DIFFERENCES)
+    assert {container.lines[0].get_marker() for container in axes.containers} == {"s"}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["difference (95 %)"]
 
 
 @pytest.mark.parametrize("n_bins", [7, 50, 100_000])

@@ -15,6 +15,7 @@ from fpgaml.metrics import (
     Target,
     accuracy,
     auc,
+    background_efficiency,
     background_rejection,
     choose_working_point,
     efficiency,
@@ -104,34 +105,80 @@ def test_nothing_passes(weights):
     count = 40 if weights is None else weights.sum() ** 2 / (weights**2).sum()  # Kish
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(1.0 - ((1.0 - LEVEL) / 2.0) ** (1.0 / count))
+    # of background, the heaviest event might have passed
+    heaviest = 40 if weights is None else weights.sum() / weights.max()
+    limit = background_efficiency(nothing, weights=weights)
+    assert (limit.value, limit.low) == (0.0, 0.0)
+    assert limit.high == pytest.approx(1.0 - ((1.0 - LEVEL) / 2.0) ** (1.0 / heaviest))
     rejection = background_rejection(nothing, weights=weights)
     assert math.isnan(rejection.value)
     assert math.isnan(rejection.high)
-    assert rejection.low == pytest.approx(1.0 / found.high)
+    assert rejection.low == pytest.approx(1.0 / limit.high)
     assert rejection.to_json() == {"value": None, "low": rejection.low, "high": None}
     assert efficiency(~nothing, weights=weights).high == 1.0
 
 
 def test_rejection_is_the_inverse():
     passed = first_of(5, 200)
-    accepted, rejection = efficiency(passed), background_rejection(passed)
+    accepted, rejection = background_efficiency(passed), background_rejection(passed)
     assert rejection.value == 40.0
     assert (rejection.low, rejection.high) == (1 / accepted.high, 1 / accepted.low)
 
 
-def test_rate_is_a_scaled_poisson_count():
-    passed = first_of(9, 100)
-    found = rate(passed, weights=np.full(100, 3.0))
-    low, high = garwood(9)
-    assert np.allclose((found.value, found.low, found.high), (27.0, 3 * low, 3 * high))
+@pytest.mark.parametrize("level", [LEVEL, 0.95])
+@pytest.mark.parametrize("count", [1, 9, 400])
+def test_rate_of_equal_weights_is_a_scaled_poisson_count_with_half_of_it_in_either_tail(count, level):
+    found, tail = rate(first_of(count, 1_000), weights=np.full(1_000, 3.0), level=level), (1 - level) / 2
+    assert found.value == 3 * count
+    low, high = found.low / 3, found.high / 3
+    # Lancaster's mid-P, by its definition
+    assert stats.poisson.sf(count, low) + stats.poisson.pmf(count, low) / 2 == pytest.approx(tail)
+    assert stats.poisson.cdf(count - 1, high) + stats.poisson.pmf(count, high) / 2 == pytest.approx(tail)
+    around = garwood(count, level=level)
+    assert around[0] < low < count < high < around[1]
+    assert high - low > (1 - 0.6 / math.sqrt(count)) * (around[1] - around[0])
+
+
+@pytest.mark.parametrize("level", [LEVEL, 0.95])
+@pytest.mark.parametrize(("count", "total"), [(1, 20), (9, 100), (50, 100), (99, 100)])
+def test_background_efficiency_of_equal_weights_is_mid_p_clopper_pearson(count, total, level):
+    found, tail = background_efficiency(first_of(count, total), level=level), (1 - level) / 2
+    assert found.value == count / total
+    below, above = stats.binom(total, found.low), stats.binom(total, found.high)
+    assert below.sf(count) + below.pmf(count) / 2 == pytest.approx(tail)
+    assert above.cdf(count - 1) + above.pmf(count) / 2 == pytest.approx(tail)
+    weighted = background_efficiency(first_of(count, total), weights=np.full(total, 0.37), level=level)
+    assert (weighted.low, weighted.high) == pytest.approx((found.low, found.high))
+    everything = background_efficiency(np.ones(total, bool), level=level)
+    assert everything.low == pytest.approx(tail ** (1 / total))
+    assert (everything.value, everything.high) == (1.0, 1.0)
+
+
+def test_rate_of_a_rare_selection_is_its_background_efficiency():
+    weights = np.random.default_rng(4).exponential(size=20_000)
+    passed = np.random.default_rng(5).random(20_000) < 0.002
+    rates, shares = rate(passed, weights=weights), background_efficiency(passed, weights=weights)
+    total = weights.sum()
+    assert vars(rates) == pytest.approx({name: total * value for name, value in vars(shares).items()}, rel=3e-3)
+
+
+def test_rate_of_weighted_events():
+    """The even mixture of a scaled Poisson count of what passes (Bohm, Zech), and of one event more (Fay, Feuer)."""
+    weights = np.array([1.0, 2.0, 5.0, 9.0])
+    passed = np.array([True, True, True, False])
+    for heaviest, one in ((None, 5.0), (9.0, 9.0)):
+        found = rate(passed, weights=weights, heaviest=heaviest)
+        lower = stats.gamma(64 / 30, scale=30 / 8)
+        upper = stats.gamma((8 + one) ** 2 / (30 + one**2), scale=(30 + one**2) / (8 + one))
+        for end, chance in ((found.low, (1 - LEVEL) / 2), (found.high, (1 + LEVEL) / 2)):
+            assert (lower.cdf(end) + upper.cdf(end)) / 2 == pytest.approx(chance)
+    assert rate(np.zeros(4, bool), weights=weights, heaviest=2.0).high == pytest.approx(2 * 1.841, rel=1e-3)
+
+
+def test_rate_of_nothing():
     nothing = rate(np.zeros(100, bool), weights=np.full(100, 3.0))
     assert (nothing.value, nothing.low) == (0.0, 0.0)
     assert nothing.high == pytest.approx(3 * 1.841, rel=1e-3)
-    # Bohm and Zech: (sum w)^2 / sum w^2 events of weight sum w^2 / sum w
-    weights = np.array([1.0, 2.0, 5.0, 9.0])
-    found = rate(np.array([True, True, True, False]), weights=weights)
-    low, high = garwood(64 / 30)
-    assert np.allclose((found.low, found.high), (low * 30 / 8, high * 30 / 8))
 
 
 def coverage(estimates, truth):

@@ -201,6 +201,7 @@ def test_numbers_are_those_of_the_files(complete):
             kind="rate_khz",
             target=10.0,
             weights=weights[split == 1][background],
+            groups=events["groups"][split == 1][background],
         )
         passed = scores["qkeras_test"] >= point.threshold
         found = report.summary["signal_efficiency"]["qkeras"]
@@ -233,10 +234,45 @@ def test_report_begins_with_the_numbers_and_holds_every_section(complete):
         "of them 2 of fine-tuning",
         "hls4ml 1.3.0",
         "fpgaml run synthetic.yaml --output runs/synthetic",
-        "Poisson replicas",
+        "Bayesian bootstrap",
         "not RTL",
+        "| none: one training each |",
+        "| statistically compatible; a difference of 0.",
+        "all verdicts are at 95 %",
     ):
         assert piece in report.markdown, piece
+
+
+def test_the_weight_behind_a_working_point_is_told(complete):
+    directory, report = complete
+    with np.load(directory / "events.npz") as events, np.load(directory / "trials" / TRIAL / "scores.npz") as scores:
+        chosen = (events["y"] == 0)[events["split"] == 2]
+        weights, groups = (events[name][events["split"] == 2][chosen] for name in ("weights", "groups"))
+        passed = scores["qkeras_test"][chosen] >= report.summary["signal_efficiency"]["qkeras"]["threshold"]
+    sums = np.bincount(groups[passed] - groups.min(), weights[passed])
+    effective, largest = sums.sum() ** 2 / (sums**2).sum(), sums.max() / sums.sum()
+    found = report.summary["signal_efficiency"]["qkeras"]["test_background"]
+    assert found["events"] == passed.sum()
+    assert (found["effective"], found["largest_share"]) == pytest.approx((effective, largest))
+    assert found["heaviest"] >= sums.max() * (1 - 1e-12)
+    text = f"| {passed.sum():,} events, {effective:,.3g} effective, largest {100 * largest:.2g} % |"
+    (row,) = [line for line in report.markdown.splitlines() if line.startswith("| 10 | QKeras |")]
+    assert row.endswith(text)
+    assert "rests on few effective background events" not in report.markdown
+
+
+def test_a_thin_working_point_is_warned_of(tmp_path):
+    directory = write_run(tmp_path / "run", n_background=600)
+    text, _ = text_and_summary(directory)
+    run = load_run(directory)
+    points = evaluate(run.events, run.scores, run.targets, replicas=20).performances
+    thin = [point for point in points if point.is_thin and point.model != "csim"]
+    assert 0 < len(thin) < 8
+    for point in thin:
+        sides = point.validation_background, point.test_background
+        assert min(min(side.effective, side.effective_with_one_more) for side in sides) < 10
+        assert f"at {point.target.value:g} kHz rests on few effective background events" in text
+    assert text.count("rests on few effective background events") == len(thin)
 
 
 def test_every_table_is_a_table_and_every_picture_is_there(complete):
@@ -307,8 +343,8 @@ def write_search(directory, *, winners=True):
     )
     test = {"per_seed": [0.7, 0.8], "signal_efficiency": {"value": 0.75, "low": 0.7, "high": 0.8}, "spread": 0.0707}
     common = {"eligible": True, "failed": {}, "validation": 0.77, "test": test}
-    apart = {"value": -0.1, "low": -0.2, "high": -0.05, "told_apart": True}
-    alike = {"value": -0.01, "low": -0.2, "high": 0.1, "told_apart": False}
+    apart = {"value": -0.1, "low": -0.2, "high": -0.05, "told_apart": True, "smallest_visible": 0.07}
+    alike = {"value": -0.01, "low": -0.2, "high": 0.1, "told_apart": False, "smallest_visible": 0.21}
     failed = {"eligible": False, "failed": {"2": "it diverged"}, "test": None, "difference_to_winner": None}
     candidates = [
         {**trial(f"{TRIAL}000001", 0.8, 2_000), **common, "difference_to_winner": None},
@@ -322,7 +358,7 @@ def write_search(directory, *, winners=True):
         "target": {"kind": "rate_khz", "value": 10.0},
         "seeds": [1, 2],
         "level": 0.6827,
-        "level_apart": 0.9545,
+        "level_apart": 0.95,
         "replicas": 500,
         "winners": candidates,
         "float_twin": {**test, "failed": {}, "qkeras_minus_float": alike},
@@ -342,13 +378,14 @@ def test_a_search_and_its_winners_are_told(tmp_path):
         "3 trials were trained for 27 epochs. The other 8 were stopped earlier",
         "| `small` | bits: (8, 2), pool: none | 0.7000 | 500 | 50 |",
         "Hypervolume: 150, the area that the front covers against the lowest score (0.6000)",
-        f"**The winner is trial {TRIAL}000001. It cannot be told apart from alike.**",
+        f"**The winner is trial {TRIAL}000001. Statistically compatible with it: alike.**",
         f"| `{TRIAL}000001` (winner) | bits: (8, 2), pool: none | 2,000 | 0.7700 | 0.7500 | 0.0707 | 0.7000 to ",
-        "| -0.0100 (-0.2000 to 0.1000) | no |",
-        "| -0.1000 (-0.2000 to -0.0500) | yes, lower |",
+        "| -0.0100 (-0.2000 to 0.1000) | statistically compatible; a difference of 0.2100 would have been seen |",
+        "| -0.1000 (-0.2000 to -0.0500) | lower |",
         "failed, and so out: seed 2: it diverged |",
-        "over 2 seeds: 0.7500 (0.7000 to 0.8000). QKeras − float twin: -0.0100 (-0.2000 to 0.1000), cannot be told",
+        "over 2 seeds: 0.7500 (0.7000 to 0.8000). QKeras − float twin: -0.0100 (-0.2000 to 0.1000): statistically",
         "their intervals are at 95 %",
+        "for the 3 differences here by Holm's method: the chance of any false verdict among them is at most 5 %",
         "![Score against EBOPs",
     ):
         assert piece in report.markdown, piece

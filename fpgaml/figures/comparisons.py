@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fpgaml.comparison import LEVEL_APART, SeedMean
+from fpgaml.comparison import SeedMean
 from fpgaml.drawing import drawing
 from fpgaml.errors import DataError, did_you_mean
 from fpgaml.figures._looks import ABOVE, BACKGROUND, PLAIN, SIGNAL, arms
 from fpgaml.figures._rows import name_rows, rows_height
 from fpgaml.metrics import LEVEL, Estimate
+from fpgaml.verdicts import LEVEL_APART
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,10 +67,11 @@ def differences(
     found: Mapping[str, Estimate],
     *,
     label: str = r"Difference in signal efficiency $\varepsilon_s$",
+    told_apart: Sequence[bool | None] | None = None,
     level: float = LEVEL_APART,
     axes: Axes | None = None,
 ) -> Axes:
-    """Differences with their intervals, and which of them leave out zero.
+    """Differences with their intervals and the verdicts on them.
 
     Parameters
     ----------
@@ -77,6 +79,8 @@ def differences(
         From the top down; the text says what was subtracted, such as "a − b", on several lines if it is long.
     label : str
         Of the horizontal axis; say here at which working point.
+    told_apart : sequence of bool or None, optional
+        The verdict on each, such as ``SeedDifference.told_apart``; none on any if not given.
     level : float
         Confidence level of the intervals, for the legend.
     axes : Axes, optional
@@ -89,12 +93,17 @@ def differences(
     """
     if not found:
         raise DataError("differences: there is nothing to draw")
-    kinds = {True: ("told apart", SIGNAL, "D"), False: ("cannot be told apart", BACKGROUND, "o")}
+    kinds = {
+        True: ("different", SIGNAL, "D"),
+        False: ("statistically compatible", BACKGROUND, "o"),
+        None: ("difference", "black", "s"),
+    }
+    verdicts = told_apart or [None] * len(found)
     with drawing(axes, size=(10.0, _height(found))) as drawn:
         drawn.axvline(0.0, color="black", linewidth=1.5, zorder=0.5)
         named = set()
-        for row, estimate in enumerate(found.values()):
-            name, colour, marker = kinds[estimate.leaves_out(0.0)]
+        for row, (estimate, verdict) in enumerate(zip(found.values(), verdicts, strict=True)):
+            name, colour, marker = kinds[verdict]
             style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 11, "linewidth": 3}
             drawn.errorbar(
                 estimate.value,

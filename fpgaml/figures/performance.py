@@ -31,10 +31,10 @@ def signal_efficiency_curve(
     Parameters
     ----------
     curves : mapping of "float", "qkeras" or "csim" to Curve
-        All of one kind. Bands are those of ``Curve.signal_low`` and ``signal_high``. The csim is drawn as markers,
-        because it should lie on the QKeras model's curve.
+        All of one kind. Bands are those of ``Curve.signal_low`` and ``signal_high``, and end where these do. The csim
+        is drawn as markers, because it should lie on the QKeras model's curve.
     working_points : sequence of Performance
-        Marked where they were achieved, with both intervals; a dotted line stands at what was asked for.
+        Marked where they were achieved, with both intervals; a dotted line stands at what was requested.
     axes : Axes, optional
         Where to draw; a new figure if there is none.
 
@@ -175,7 +175,7 @@ def _legend(drawn: Axes, level: float, loc: _Corner, *, points: bool, asked: boo
         labels.append("working points")
     if asked:
         handles.append(Line2D([], [], color="0.6", linestyle=":", linewidth=1.5))
-        labels.append("asked for")
+        labels.append("requested")
     drawn.legend(handles, labels, loc=loc, **FRAME)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fpgaml.dataset import Dataset
-from fpgaml.events import Floats
+from fpgaml.events import Floats, at
 from fpgaml.fixed_point import FixedPoint
 from fpgaml.layers import Shape
 from fpgaml.metrics import Target, choose_working_point
@@ -113,10 +113,12 @@ def find_thresholds(
         Of the scores.
     """
     background = validation.y == 0
-    weights = None if validation.weights is None else validation.weights[background]
+    weights, groups = at(validation.weights, background), at(validation.groups, background)
     found = []
     for target in targets:
-        point = choose_working_point(scores[background], kind=target.kind, target=target.value, weights=weights)
+        point = choose_working_point(
+            scores[background], kind=target.kind, target=target.value, weights=weights, groups=groups
+        )
         word = math.ceil(Fraction(point.threshold) * Fraction(2) ** output_format.fraction)  # a threshold may be tiny
         found.append(Threshold(target, point.threshold, word, point.achieved))
     return tuple(found)

@@ -39,8 +39,8 @@ def efficiency_chart(evaluation: Evaluation) -> Spec:
             "model": LABELS[name],
             "x": short(x),
             "y": short(y),
-            "low": short(low),
-            "high": short(high),
+            "low": _end(low),
+            "high": _end(high),
             "threshold": short(threshold),
         }
         for name, curve in evaluation.curves.items()
@@ -71,9 +71,8 @@ def rejection_chart(evaluation: Evaluation) -> Spec:
             "model": LABELS[name],
             "x": short(x),
             "y": short(y),
-            "low": short(low),
-            # where nothing passes there is no upper end
-            "high": short(high if math.isfinite(high) else y),
+            "low": _end(low),
+            "high": _end(high),
             "threshold": short(threshold),
         }
         for name, curve in evaluation.curves.items()
@@ -81,7 +80,7 @@ def rejection_chart(evaluation: Evaluation) -> Spec:
             curve.signal_efficiency, curve.background_rejection, curve.rejection_low, curve.rejection_high,
             curve.thresholds,
         )
-        if math.isfinite(y) and low > 0
+        if math.isfinite(y)
     ]  # fmt: skip
     # far above the working points a few events decide: not worth the room
     top = 30 * max((point.background_rejection.value for point in points), default=0.0)
@@ -207,7 +206,7 @@ def _model_chart(
             {
                 "data": {"values": [{"x": value} for value in rules]},
                 "mark": {"type": "rule", "strokeDash": [2, 4], "color": "var(--dim)", "clip": True},
-                "encoding": {"x": horizontal, "tooltip": [tip("x", f"asked: {x['title']}")]},
+                "encoding": {"x": horizontal, "tooltip": [tip("x", f"requested: {x['title']}")]},
             }
         )
     layers += [
@@ -247,7 +246,7 @@ def _marked(
     """Working points, with bars for both intervals."""
     tooltip = [
         tip("model", "model"),
-        tip("asked", "asked"),
+        tip("asked", "requested"),
         tip("x", titles[0]),
         tip("xs", f"{_INTERVAL}, horizontal"),
         tip("y", titles[1]),
@@ -264,6 +263,11 @@ def _marked(
         {"data": data, "mark": bar, "encoding": upright},
         {"data": data, "mark": hollow, "encoding": point},
     ]
+
+
+def _end(value: float) -> float | None:
+    """An end of a band; null, where the band breaks off, if there is none."""
+    return short(value) if math.isfinite(value) else None
 
 
 def _working_points(points: Iterable[tuple[Performance, Estimate, Estimate]]) -> Rows:
