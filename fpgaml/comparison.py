@@ -283,7 +283,10 @@ class _Compared:
     def smallest_visible(self, level: float) -> float:
         """Smallest difference that would have been told apart."""
         arm = sum(self._difference.event_arms(self._plain(level), level=level)) / 2
-        seeds = self._difference.spread / math.sqrt(self.n_seeds)
+        # few seeds make a standard deviation too small on average: divided by c4, it is not
+        n = self.n_seeds
+        unbiased = self._difference.spread * math.sqrt((n - 1) / 2) * math.gamma((n - 1) / 2) / math.gamma(n / 2)
+        seeds = unbiased / math.sqrt(n)
         return smallest_visible(arm, level=level, seeds=seeds, n_seeds=self.n_seeds)
 
 

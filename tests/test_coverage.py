@@ -107,11 +107,11 @@ def test_false_verdicts_are_rare_however_many_networks_are_compared():
     situation = toys.Situation(name="copies", n_signal=400, n_background=400, n_above=(40.0,))
     generator, networks = np.random.default_rng(5), dict.fromkeys("abcdefgh", 2.0)
     false = 0
-    for _ in range(60):
+    for _ in range(40):
         events, scores = situation.draw_seeds(generator, networks, 3)
         found = compare(events, scores, situation.targets[0], pairs=itertools.combinations(networks, 2), replicas=100)
         false += any(difference.told_apart for difference in found.differences.values())
-    assert false <= 6  # 3 are expected at most
+    assert false <= 5  # 2 are expected at most
 
 
 def test_a_clear_difference_is_seen():
