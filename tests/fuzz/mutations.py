@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,11 +15,16 @@ Sections = dict[Any, Any]
 Spot = tuple[Any, Any]
 """A mapping or a list, and a key or position in it."""
 
+ENORMOUS = 20_000
+"""Values in a study."""
+
 
 def mutate_values(sections: Sections, rng: random.Random) -> Sections:
-    """A study with one to four of its values changed."""
+    """A study with one to four of its values changed, as long as it has not become enormous."""
     changed = copy.deepcopy(sections)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        if next(itertools.islice(_spots(changed), ENORMOUS, None), None):
+            break
         rng.choice(VALUE_CHANGES)(changed, rng)
     return changed
 
