@@ -557,16 +557,13 @@ def random_plan(draw: random.Random, n: int) -> Plan:
     return [(stages[position], draw.random(), draw.choice(list(SIGNALS))) for position in chosen]
 
 
-def _plans(draw: random.Random, stages: list[Stage], how: How | None) -> Iterator[Plan]:
-    """Plans with every stage once, several of them in one run."""
+def _plans(draw: random.Random, stages: list[Stage], how: How | None, *, at_start: bool = False) -> Iterator[Plan]:
+    """Plans with every stage once, several of them in one run; as each begins, or anywhere in it."""
     for command in COMMANDS:
         chosen = [stage for stage in stages if stage.command == command]
         for number in range(min(TOGETHER, len(chosen))):
-            # A disk is full as a stage begins, when all that it writes is still to be written.
-            yield [
-                (stage, 0.0 if how == "full disk" else draw.random(), how or draw.choice(list(SIGNALS)))
-                for stage in chosen[number::TOGETHER]
-            ]
+            part = chosen[number::TOGETHER]
+            yield [(stage, 0.0 if at_start else draw.random(), how or draw.choice(list(SIGNALS))) for stage in part]
 
 
 class Tally:
@@ -616,8 +613,10 @@ def main() -> int:
     reference = Reference.make(folder / "reference")
     stages = [stage for stage in STAGES if options.stage in stage.name]
     print({name: round(seconds, 2) for name, seconds in reference.used_s.items()}, flush=True)
-    rounds: list[How | None] = [options.how] * options.rounds + ["full disk"] * options.full_disks
-    plans = [plan for how in rounds for plan in _plans(draw, stages, how)]
+    plans = [plan for _ in range(options.rounds) for plan in _plans(draw, stages, options.how)]
+    for number in range(options.full_disks):
+        # First as the stages begin, when all that they write is still to be written.
+        plans += _plans(draw, stages, "full disk", at_start=number == 0)
     for number, plan in enumerate(plans):
         place = folder / f"plan_{options.seed}_{number}"
         outcomes = check_plan(reference, place, plan)
