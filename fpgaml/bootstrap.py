@@ -44,12 +44,12 @@ def replicated_thresholds(
 
     All models and targets have the same random numbers. Shape (n_targets, replicas) for each model.
     """
-    ways = numbered(groups, len(next(iter(scores.values()))))
-    totals = np.bincount(ways[0], weights).astype(np.float64)
+    levels = numbered(groups, len(next(iter(scores.values()))))
+    totals = np.bincount(levels[0], weights).astype(np.float64)
     generator = np.random.default_rng(seed)
     unseen = generator.exponential(size=replicas) * generator.integers(2, size=replicas)
-    shared = [generator.normal(size=(replicas, int(way.max()) + 1)) for way in ways[1:]]
-    models = {name: _Background(found, targets, weights, ways) for name, found in scores.items()}
+    shared = [generator.normal(size=(replicas, int(numbers.max()) + 1)) for numbers in levels[1:]]
+    models = {name: _Background(found, targets, weights, levels) for name, found in scores.items()}
     thresholds = {name: np.empty((len(targets), replicas)) for name in scores}
     size = max(1, _BLOCK // len(totals))
     for first in range(0, replicas, size):
@@ -65,13 +65,13 @@ class _Background:
     """Background of one model, ready to be drawn again."""
 
     def __init__(
-        self, scores: Floats, targets: Sequence[Target], weights: Floats | None, ways: Sequence[Groups]
+        self, scores: Floats, targets: Sequence[Target], weights: Floats | None, levels: Sequence[Groups]
     ) -> None:
-        self._ranked = Ranked(scores, weights=weights, groups=np.stack(ways, axis=1))
-        self._group = ways[0][self._ranked.order]
+        self._ranked = Ranked(scores, weights=weights, groups=np.stack(levels, axis=1))
+        self._group = levels[0][self._ranked.order]
         self._targets = targets
         points = [
-            choose_working_point(scores, kind=target.kind, target=target.value, weights=weights, groups=ways[0])
+            choose_working_point(scores, kind=target.kind, target=target.value, weights=weights, groups=levels[0])
             for target in targets
         ]
         passing = [self._ranked.above(point.threshold) for point in points]
@@ -83,7 +83,7 @@ class _Background:
     def shared(self, normals: Sequence[Floats]) -> Floats:
         """By what factors sharing raises what passes, shape (n_targets, n_replicas).
 
-        ``normals`` are a normal number for each group, shape (n_replicas, n_groups), for each further way of sharing.
+        ``normals`` are a normal number for each group, shape (n_replicas, n_groups), for each further level.
         """
         moved = [
             sum((found @ sums for found, sums in zip(normals, of_target, strict=True)), 0.0) / accepted

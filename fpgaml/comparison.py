@@ -201,7 +201,7 @@ class _Sample:
         chosen = events.chosen("test", signal=True)
         weights, groups = at(events.weights, chosen), at(events.groups, chosen)
         self.weights = np.ones(int(signal.sum())) if weights is None else weights
-        self.ways = numbered(groups, len(self.weights))
+        self.levels = numbered(groups, len(self.weights))
         self.passed: dict[str, Bools] = {}  # shape (n_seeds, n_signal)
         self.replicas: dict[str, Floats] = {}  # shape (n_seeds, replicas)
         for name, trainings in scores.items():
@@ -218,18 +218,18 @@ class _Sample:
     def pooled(self, columns: Bools) -> dict[str, Any]:
         """Arguments of ``fpgaml.intervals`` for all seeds together: an event's copies depend on each other."""
         n_seeds = len(columns)
-        return {"weights": np.tile(self.weights, n_seeds), "groups": np.tile(np.stack(self.ways, axis=1), (n_seeds, 1))}
+        return {
+            "weights": np.tile(self.weights, n_seeds),
+            "groups": np.tile(np.stack(self.levels, axis=1), (n_seeds, 1)),
+        }
 
     def covariance(self, values: Floats) -> Floats:
         """Of weighted sums of ``values``, shape (n_seeds, n_signal), between seeds: shape (n_seeds, n_seeds)."""
         residuals = self.weights * (values - np.average(values, weights=self.weights, axis=1)[:, None])
-        sums = np.array([np.bincount(self.ways[0], row) for row in residuals])
-        covariance = sums @ sums.T
-        for way in self.ways[1:]:
-            sums = np.array([sums_of_groups(row, way) for row in residuals])
-            shared = sums @ sums.T - residuals @ residuals.T
-            covariance += shared if shared.sum() > 0.0 else 0.0
-        return np.asarray(covariance)
+        finest = np.array([np.bincount(self.levels[0], row) for row in residuals])
+        coarser = (np.array([sums_of_groups(row, numbers) for row in residuals]) for numbers in self.levels[1:])
+        # what is shared at one level is seen in the sums of the next, too
+        return max((np.asarray(sums @ sums.T) for sums in (finest, *coarser)), key=np.sum)
 
 
 def _mean(sample: _Sample, name: str, level: float) -> SeedMean:

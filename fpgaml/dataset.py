@@ -35,10 +35,10 @@ class Dataset:
         sum to it, so that a trigger rate is the sum of the weights that pass. None: every event counts once.
     training_weights : float64, shape (n_events,), optional
         Weights in the loss; the task decides them. None: every event counts once.
-    groups : int64, shape (n_events,) or (n_events, n_ways), optional
+    groups : int64, shape (n_events,) or (n_events, n_levels), optional
         Events that belong together, as those do that share a generated event, have the same number: they are not
-        independent, and intervals respect that. Where events share things in several ways, each has a column, the one
-        with the most groups first: see ``fpgaml.dependence``.
+        independent, and intervals respect that. Groups of groups have further columns: see
+        ``fpgaml.dependence``.
     quantities : mapping of name to float64, shape (n_events,)
         What is known of an event beside its inputs, such as ``ht_gev`` for a turn-on curve.
     names : tuple of str

@@ -33,7 +33,7 @@ class Events:
         Position in ``fpgaml.dataset.SPLITS``.
     weights : float64, shape (n_events,), optional
         Event weights; in kHz for background where there is a rate.
-    groups : int64, shape (n_events,) or (n_events, n_ways), optional
+    groups : int64, shape (n_events,) or (n_events, n_levels), optional
         Events that are not independent have the same number, as in ``Dataset``.
     quantities : mapping of name to float64, shape (n_events,), optional
         What else is known of the events.

@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +113,7 @@ def efficiency(
     passed : bool, shape (n_events,)
     weights : shape (n_events,), optional
         Not negative. None: every event counts once.
-    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+    groups : whole numbers, shape (n_events,) or (n_events, n_levels), optional
         Events with the same number, in the same column, share something and are not independent.
     level : float
         See ``clopper_pearson``.
@@ -128,9 +129,9 @@ def efficiency(
     DataError
         No events, shapes that do not match, or weights that are negative, not finite or all zero.
     """
-    mask, weight, ways = _checked(passed, weights, groups)
+    mask, weight, levels = _checked(passed, weights, groups)
     value = _mean(mask, weight)
-    total = _effective_count(mask, weight, ways, spread=value * (1.0 - value))
+    total = _effective_count(mask, weight, levels, spread=value * (1.0 - value))
     low, high = clopper_pearson(value * total, total, level=level)
     return _estimate(value, low, high)
 
@@ -188,12 +189,12 @@ def background_efficiency(
     (Korn, Graubard), with one more event, ``heaviest``, that passes in its upper end. Where nothing or everything
     passes, the interval is one-sided, and the exact one.
     """
-    mask, weight, ways = _checked(passed, weights, groups)
+    mask, weight, levels = _checked(passed, weights, groups)
     value, total = _mean(mask, weight), float(weight.sum())
-    accepted, _, one = _accepted(mask, weight, ways, heaviest)
+    accepted, _, one = _accepted(mask, weight, levels, heaviest)
     if value == 0.0:
         return Estimate(0.0, 0.0, 1.0 - _tail(level) ** (one / total))
-    count = _effective_count(mask, weight, ways, spread=value * (1.0 - value))
+    count = _effective_count(mask, weight, levels, spread=value * (1.0 - value))
     if value == 1.0:
         return Estimate(1.0, _tail(level) ** (1.0 / count), 1.0)
     scale, lost = total / count, total - accepted
@@ -256,14 +257,14 @@ def paired_difference(
     """
     from scipy import stats
 
-    mask_a, weight, ways = _checked(passed_a, weights, groups)
+    mask_a, weight, levels = _checked(passed_a, weights, groups)
     mask_b, _, _ = _checked(passed_b, weights, groups)
     if len(mask_a) != len(mask_b):
         raise DataError(f"paired difference: {len(mask_a)} events in one selection, {len(mask_b)} in the other")
     only_a, only_b = _mean(mask_a & ~mask_b, weight), _mean(mask_b & ~mask_a, weight)
     value = only_a - only_b
     step = mask_a.astype(np.float64) - mask_b
-    total = _effective_count(step, weight, ways, spread=only_a + only_b - value**2)
+    total = _effective_count(step, weight, levels, spread=only_a + only_b - value**2)
     share_a, share_b = (only_a * total + 1.0) / (total + 2.0), (only_b * total + 1.0) / (total + 2.0)
     centre = share_a - share_b
     half = stats.norm.isf(_tail(level)) * math.sqrt((share_a + share_b - centre**2) / (total + 2.0))
@@ -311,12 +312,13 @@ def _mid_p(lower: _Law, upper: _Law, level: float) -> tuple[float, float]:
 
 
 def _accepted(
-    mask: NDArray[np.bool_], weight: NDArray[np.float64], ways: Sequence[Groups], heaviest: float | None
+    mask: NDArray[np.bool_], weight: NDArray[np.float64], levels: Sequence[Groups], heaviest: float | None
 ) -> tuple[float, float, float]:
     """Sum of the weights that pass, weight of one effective event of them, and that of one that does not."""
     value = float(weight[mask].sum())
-    seen = np.bincount(ways[0], weight * mask) if value > 0 else np.bincount(ways[0], weight)
-    shared = sum(shared_variance(weight * (mask - _mean(mask, weight)), way) for way in ways[1:])
+    seen = np.bincount(levels[0], weight * mask) if value > 0 else np.bincount(levels[0], weight)
+    residual = weight * (mask - _mean(mask, weight))
+    shared = sum(shared_variance(residual, coarser, finer) for finer, coarser in pairwise(levels))
     scale = float(((seen**2).sum() + shared) / seen.sum())
     return value, scale, float(seen.max()) if heaviest is None else heaviest
 
@@ -329,20 +331,20 @@ def _estimate(value: float, low: Any, high: Any) -> Estimate:
 def _checked(
     passed: ArrayLike, weights: ArrayLike | None, groups: ArrayLike | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], list[Groups]]:
-    """Mask, weights and, for each way, group numbers 0..n_groups-1, each of shape (n_events,)."""
+    """Mask, weights and, for each level, group numbers 0..n_groups-1, each of shape (n_events,)."""
     mask = np.asarray(passed)
     if mask.ndim != 1 or mask.dtype != np.bool_:
         raise DataError(f"passed must be a bool array of shape (n_events,), not {mask.dtype} of shape {mask.shape}")
     if not len(mask):
         raise DataError("an efficiency or rate of no events is not defined")
     weight = np.ones(len(mask)) if weights is None else np.asarray(weights, np.float64)
-    ways = numbered(groups, len(mask))
-    for name, column in (("weights", weight), *(("groups", way) for way in ways)):
+    levels = numbered(groups, len(mask))
+    for name, column in (("weights", weight), *(("groups", numbers) for numbers in levels)):
         if column.shape != mask.shape:
             raise DataError(f"{name} have shape {column.shape}, the events {mask.shape}")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
         raise DataError("weights must be finite, not negative, and not all zero")
-    return mask, weight, ways
+    return mask, weight, levels
 
 
 def _mean(values: NDArray[Any], weight: NDArray[np.float64]) -> float:
@@ -350,7 +352,7 @@ def _mean(values: NDArray[Any], weight: NDArray[np.float64]) -> float:
 
 
 def _effective_count(
-    values: NDArray[Any], weight: NDArray[np.float64], ways: Sequence[Groups], *, spread: float
+    values: NDArray[Any], weight: NDArray[np.float64], levels: Sequence[Groups], *, spread: float
 ) -> float:
     """Number of independent, equal events whose mean of ``values`` would vary as the weighted one does.
 
@@ -358,11 +360,11 @@ def _effective_count(
     correlation within them is as likely to be a fluctuation.
     """
     residual = weight * (values - _mean(values, weight))
-    sums, weights = np.bincount(ways[0], residual), np.bincount(ways[0], weight)
+    sums, weights = np.bincount(levels[0], residual), np.bincount(levels[0], weight)
     variance = float((residual**2).sum())
     if 1 < len(sums) < len(residual):
         variance = max(variance, float((sums**2).sum()) * len(sums) / (len(sums) - 1))
     if len(sums) == 1 or spread <= 0.0 or variance <= 0.0:
         return float(weights.sum() ** 2 / (weights**2).sum())
-    variance += sum(shared_variance(residual, way) for way in ways[1:])
+    variance += sum(shared_variance(residual, coarser, finer) for finer, coarser in pairwise(levels))
     return spread * float(weight.sum()) ** 2 / variance

@@ -99,7 +99,7 @@ def choose_working_point(
         See ``Target``.
     weights : shape (n_events,), optional
         In kHz where ``kind`` is "rate_khz", which needs them.
-    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+    groups : whole numbers, shape (n_events,) or (n_events, n_levels), optional
         As in ``efficiency``.
 
     Returns

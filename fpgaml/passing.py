@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Passing:
         Sum of their weights.
     effective : float
         Number of independent, equally weighted events with the same relative variance, (sum w)^2 / sum w^2, where
-        weights of a group are added first (Kish, Survey Sampling (1965)); other ways of sharing add to the denominator.
+        weights of a group are added first (Kish, Survey Sampling (1965)); further levels add to the denominator.
     largest_share : float
         Of the heaviest group in the sum of weights; NaN where nothing passes.
     heaviest : float
@@ -80,7 +81,7 @@ class Ranked:
     scores : float64, shape (n_events,)
     weights : float64, shape (n_events,), optional
         None: every event counts once.
-    groups : whole numbers, shape (n_events,) or (n_events, n_ways), optional
+    groups : whole numbers, shape (n_events,) or (n_events, n_levels), optional
         Events with the same number, in the same column, are not independent.
     """
 
@@ -88,9 +89,9 @@ class Ranked:
         self.order = np.argsort(-scores, kind="stable")
         self.scores = scores[self.order]
         self.weights = np.ones(len(scores)) if weights is None else weights[self.order]
-        ways = [] if groups is None else [way[self.order] for way in numbered(groups, len(scores))]
-        self._groups = ways[0] if ways else None
-        self._further = ways[1:]
+        levels = [] if groups is None else [numbers[self.order] for numbers in numbered(groups, len(scores))]
+        self._groups = levels[0] if levels else None
+        self._levels = levels
 
     @cached_property
     def accepted(self) -> Floats:
@@ -119,15 +120,15 @@ class Ranked:
         return max(0.0, float((sums**2).sum()) / (2 * total) - total / near) if total > 0 else 0.0
 
     def shared_sums(self, n: int) -> list[Floats]:
-        """For each further way that events share something, what its groups sum up to among the first ``n`` events.
+        """For each further level of groups, what they sum up to among the first ``n`` events.
 
         Scaled, group by group, so that the squares add up to what sharing adds to the variance of the sum of all.
         """
         above = np.arange(len(self.scores)) < n
         values = self.weights * (above - self.accepted[n - 1] / self.accepted[-1] if n else 0.0)
         found = []
-        for way in self._further:
-            sums, shared = sums_of_groups(values, way), shared_variance(values, way)
+        for finer, numbers in pairwise(self._levels):
+            sums, shared = sums_of_groups(values, numbers), shared_variance(values, numbers, finer)
             found.append(sums * math.sqrt(shared / float((sums**2).sum())) if shared else np.zeros(len(sums)))
         return found
 

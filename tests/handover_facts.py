@@ -42,7 +42,9 @@ def verilator() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     root, script = folder / "root", folder / "verilator"
     root.symlink_to(verilator_root())
-    script.write_text(f'#!/bin/sh\nVERILATOR_ROOT={root} exec {root}/bin/verilator_bin "$@" -CFLAGS -fcoroutines\n', encoding="utf-8")
+    script.write_text(
+        f'#!/bin/sh\nVERILATOR_ROOT={root} exec {root}/bin/verilator_bin "$@" -CFLAGS -fcoroutines\n', encoding="utf-8"
+    )
     script.chmod(0o755)
     return script
 

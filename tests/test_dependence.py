@@ -1,4 +1,4 @@
-"""Ways in which events share something, and what that does to intervals."""
+"""What events share, level by level, and what that does to intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from fpgaml import metrics
 from fpgaml.bootstrap import replicated_efficiencies, replicated_thresholds
 from fpgaml.comparison import compare
-from fpgaml.dependence import first_way, numbered, shared_variance, sums_of_groups
+from fpgaml.dependence import numbered, shared_variance, sums_of_groups
 from fpgaml.events import Events, Scores
 from fpgaml.metrics import Target
 
@@ -20,18 +20,17 @@ def test_events_without_groups_are_alone():
     assert alone.tolist() == [0, 1, 2]
     first, second = numbered([[7, -1], [7, -1], [3, 5]], 3)
     assert (first.tolist(), second.tolist()) == ([1, 1, 0], [0, 0, 1])
-    assert first_way(None) is None
-    assert first_way(np.array([[7, 1], [7, 2]])).tolist() == [7, 7]
 
 
 def test_shared_variance_by_hand():
     values = np.array([1.0, 2.0, -3.0, 0.0])
-    parts = np.array([0, 0, 1, 1])
+    alone, parts = np.arange(4), np.array([0, 0, 1, 1])
     assert sums_of_groups(values, parts) == pytest.approx([3 * np.sqrt(2), -3 * np.sqrt(2)])
-    assert shared_variance(values, parts) == pytest.approx(36.0 - 14.0)
-    assert shared_variance(values, np.array([0, 1, 1, 0])) == 0.0  # sums vary less than by chance
-    assert shared_variance(values, np.zeros(4, np.int64)) == 0.0
-    assert shared_variance(values, np.arange(4)) == 0.0
+    assert shared_variance(values, parts, alone) == pytest.approx(36.0 - 14.0)
+    assert shared_variance(values, np.array([0, 1, 1, 0]), alone) == 0.0  # sums vary less than by chance
+    assert shared_variance(values, np.zeros(4, np.int64), alone) == 0.0
+    eight, pairs = np.tile(values, 2), np.repeat(np.arange(4), 2)
+    assert shared_variance(eight, pairs // 2, pairs) == 0.0  # pairs of pairs share nothing more than pairs do
 
 
 def shared_events(rng: np.random.Generator, *, spread: float) -> tuple[Events, Scores]:

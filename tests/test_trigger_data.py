@@ -373,10 +373,11 @@ def test_samples_carry_rates_groups_and_scale() -> None:
     assert not of_split[1] & of_split[2]
 
 
-def test_parts_of_the_soft_pool_are_counted_where_intervals_are_made() -> None:
+def test_parts_of_the_pools_are_counted_where_intervals_are_made() -> None:
     samples = synthetic_samples()
     assert not samples.pool_parts.any()  # 200 soft collisions are too few for parts
-    assert [count_parts(n, soft=200.0) for n in (100, 3199, 3200, 8000)] == [1, 1, 8, 20]
+    assert [count_parts((0, n, n + 200), soft=200.0) for n in (100, 3199, 3200, 8000)] == [1, 1, 8, 20]
+    assert [count_parts((0, 8000, 8000 + n, 9000), soft=200.0) for n in (39, 40, 75)] == [1, 8, 15]
 
 
 def test_splits_share_no_collision() -> None:

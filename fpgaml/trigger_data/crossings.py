@@ -5,10 +5,10 @@ a sparse matrix (which collision is in which crossing) and the images of the poo
 random orientation; for the soft ones a block draws a few orientations, splits the Poisson number of collisions into
 one independent Poisson number for each, and turns the sums.
 
-A pool of soft collisions is small beside what crossings take from it, and each one stands in many crossings: what they
-have in common is an uncertainty that no count of crossings shows. So the pool may be divided into parts, and a crossing
-takes its soft collisions from one part, none twice. Crossings of different parts then share none, and how much parts
-differ tells that uncertainty.
+Pools are small beside what crossings take from them: each soft collision stands in many crossings, and what these have
+in common is an uncertainty that no count of crossings shows. So pools may be divided into parts, and a crossing takes
+all of its collisions from one part, soft ones never twice. Crossings of different parts then share nothing, and how
+much parts differ tells that uncertainty.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Crossings:
     group : int64, shape (n,)
         The group of the leading collision, the signal or the hardest; ``NO_GROUP`` without any.
     pool_part : int64, shape (n,)
-        The part of the soft pool, from 0.
+        The part of the pools, from 0.
     hard_scale_gev, ht_gev, m4b_gev : float64, shape (n,)
         Of the leading collision; NaN without any.
     collisions : float64, shape (n,)
@@ -76,7 +76,7 @@ def mix(
         ``len(occupancy.hard) + 1`` for signal on top of ordinary crossings.
     rng : numpy.random.Generator
     n_parts : int
-        Parts of the soft pool; with 1, collisions come from all of it, and may come twice.
+        Parts of the pools; with 1, collisions come from all of them, and soft ones may come twice.
     """
     tables = orientations(collisions.shape)
     done = 0
@@ -160,7 +160,8 @@ class _Block:
 
         first, last = self.source.first[kind : kind + 2]
         starts = np.concatenate([[0], np.cumsum(counts)])
-        rows = self.rng.integers(first, last, int(starts[-1]))
+        size = (last - first) // self.n_parts  # what is left over is in no part
+        rows = first + np.repeat(self.part, counts) * size + self.rng.integers(0, size, starts[-1])
         tables = self.rng.integers(0, len(self.tables), len(rows))
         which = csr_array(
             (np.ones(len(rows), dtype=np.float32), np.arange(len(rows)), starts), shape=(self.size, len(rows))

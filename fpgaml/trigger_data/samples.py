@@ -27,9 +27,11 @@ CROSSING_SHARES = (2.0, 2.0, 4.0, 8.0, 12.0, 15.0, 14.0, 11.0, 9.0, 8.0, 6.0, 4.
 """How background crossings are shared out: without a hard collision first, then by the bin of the hardest. Most go
 where a trigger of 10 kHz cuts."""
 PART = 2.0
-"""Soft collisions in a part of the pool, for each one that a crossing takes: few parts would tell little of how much
+"""Soft collisions in a part of the pools, for each one that a crossing takes: few parts would tell little of how much
 they differ, and of small ones crossings would share nearly all."""
 FEWEST_PARTS = 8
+FEWEST_IN_PART = 5
+"""Hard or signal collisions of each kind."""
 SCALE_PERCENTILE = 99.99
 SCALE_CROSSINGS = 4000  # per stratum, from which the percentile is taken
 
@@ -47,7 +49,7 @@ class Samples:
     """Crossings of all splits.
 
     The columns are those of ``Dataset``; ``stratum`` counts from 0 (no hard collision), and is -1 for signal. Parts of
-    the soft pool of each split count from 0; training draws from all of its pool.
+    each split's pools count from 0; training draws from all of its pools.
     """
 
     x: NDArray[np.float32]
@@ -77,12 +79,20 @@ def split_slices(n_events: int) -> tuple[slice, slice, slice]:
     return parts[0], parts[1], parts[2]
 
 
-def count_parts(n_soft: int, *, soft: float) -> int:
-    """Into how many parts to divide a split's soft collisions, of which a crossing takes ``soft`` on average.
+def count_parts(first: Sequence[int], *, soft: float) -> int:
+    """Into how many parts to divide a split's pools.
 
     One where there are too few collisions for parts: how much crossings depend on them cannot be told then.
+
+    Parameters
+    ----------
+    first : sequence of int
+        As in ``CollisionImages``.
+    soft : float
+        Mean number of soft collisions in a crossing.
     """
-    found = int(n_soft / (PART * soft))
+    n_soft, *others = np.diff(first).tolist()
+    found = int(min(n_soft / (PART * soft), min(others) / FEWEST_IN_PART))
     return found if found >= FEWEST_PARTS else 1
 
 
@@ -139,7 +149,7 @@ def mix_samples(
             soft_veto_gev=lowest_edge_gev,
             seed=_seed(seed, f"removed particles, {split}"),
         )
-        n_parts = 1 if split == "train" else count_parts(collisions.first[1], soft=occupancy.soft)
+        n_parts = 1 if split == "train" else count_parts(collisions.first, soft=occupancy.soft)
         sizes = [*share_out(counts[split].background, CROSSING_SHARES[: len(rates)]).tolist(), counts[split].signal]
         order = np.random.default_rng(_seed(seed, f"order, {split}")).permutation(sum(sizes)) + columns.used
         for leading, size in enumerate(sizes):
