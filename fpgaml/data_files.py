@@ -369,15 +369,20 @@ def _no_text(name: str) -> DataError:
     return DataError(f"the text in column '{printable(name)}' is not UTF-8. Write the file in UTF-8")
 
 
+CSV_COLUMN = 10_000
+"""Bytes that pyarrow takes for each column of a table, however short; measured."""
+
+
 def _read_csv(path: Path, columns: Sequence[str] | None, header: tuple[str, ...], _table: str | None) -> Columns:
     import pyarrow as pa
     from pyarrow import csv
 
     with path.open("rb") as file:
-        start = file.read(2)
-    if start in FOREIGN:
-        raise DataError(FOREIGN[start])
-    check_fits("the file", 2 * path.stat().st_size)  # a digit and a comma become eight bytes, most numbers are longer
+        start = file.readline(LONGEST_LINE)
+    if start[:2] in FOREIGN:
+        raise DataError(FOREIGN[start[:2]])
+    # a digit and a comma become eight bytes, most numbers are longer
+    check_fits("the file", 2 * path.stat().st_size + CSV_COLUMN * (1 + start.count(b",")))
     with pa.OSFile(str(path)) as file:  # by its name alone, pyarrow would unpack it
         options = csv.ReadOptions(column_names=list(header) or None, block_size=LONGEST_LINE)
         try:

@@ -81,7 +81,8 @@ def check_size(architecture: Architecture) -> None:
     for fixed in architecture.formats:
         if fixed.fraction > FRACTION_BITS:
             raise ExactnessError(
-                f"the backend rtl holds {FRACTION_BITS} fractional bits, and {fixed.ap_type} has {fixed.fraction}"
+                f"the backend rtl holds {FRACTION_BITS} fractional bits, and {fixed.ap_type}, the format of an input, "
+                f"of weights or of an activation, has {fixed.fraction}. Use fewer bits, or more integer bits"
             )
     products, luts, where = 0, 0.0, ("", 0)
     for step in architecture.steps:
@@ -95,7 +96,8 @@ def check_size(architecture: Architecture) -> None:
             width = step.layer.weight_format.width
             if width > WEIGHT_BITS:
                 raise ExactnessError(
-                    f"{step.name}: the backend rtl holds weights of {WEIGHT_BITS} bits, and these have {width}"
+                    f"{step.name}: the backend rtl holds weights of {WEIGHT_BITS} bits, and these have {width}. Use "
+                    "fewer bits"
                 )
             found = step.layer.multiply_accumulates(step.input_shape)
             products, luts = products + found, luts + found * width * LUTS_PER_PRODUCT_BIT

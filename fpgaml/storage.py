@@ -58,10 +58,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             if fresh.parent.exists():
                 raise  # something that the block wanted to read
             raise OutputError(f"{path}: its folder was removed while it was written. Run the same again") from error
-        except shutil.Error as error:  # a list of (source, target, reason)
-            raise OutputError(f"{path}: cannot be written: {error.args[0][0][-1]}. Free some room there") from error
+        except shutil.Error as error:
+            raise unwritable(path, _first_cause(error)) from error
         except OSError as error:
             raise unwritable(path, error) from error
+
+
+def _first_cause(error: shutil.Error) -> OSError:
+    """What stopped a tree from being copied: the error holds a list of (source, target, text of the cause)."""
+    text = str(error.args[0][0][-1])
+    found = re.match(r"\[Errno (\d+)\]", text)
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(text)
 
 
 def _sync(path: Path) -> None:

@@ -6,6 +6,7 @@ Tasks name a directory of shared data, not the data: a process loads them once, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -97,10 +98,10 @@ def share(study: Study, dataset: Dataset, directory: Path) -> None:
             if column is not None:
                 np.save(directory / f"{name}.npy", column)
     except OSError as error:
-        mebibytes = sum(column.nbytes for column in columns.values() if column is not None) / 2**20
+        size = sum(column.nbytes for column in columns.values() if column is not None)
         raise OutputError(
             f"{directory}: the workers' copy of the data cannot be written: {reason(error)}. It takes "
-            f"{mebibytes:.1f} MiB: free some space, or choose another place"
+            f"{math.ceil(size / 2**20)} MiB: free some room there, and run the same again"
         ) from error
 
 

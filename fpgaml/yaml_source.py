@@ -160,7 +160,7 @@ def checked(
     except pydantic.ValidationError as error:
         told: dict[Place, dict[str, str]] = {}  # a union tells one thing for each of its members
         # An unknown key is often the reason why another is missing.
-        for finding in sorted(error.errors(), key=lambda finding: finding["type"] != "extra_forbidden"):
+        for finding in sorted(_first_causes(error), key=lambda finding: finding["type"] != "extra_forbidden"):
             place_inside, text, found = _told(model, value, finding)
             told.setdefault((*place, *place_inside), {})[text] = found
         lines = [
@@ -209,6 +209,13 @@ def _at(value: Any, place: Place) -> Any:
     return value
 
 
+def _first_causes(error: pydantic.ValidationError) -> list[Mapping[str, Any]]:
+    """What pydantic finds, but for lists that it calls too short after it has dropped items that are wrong."""
+    found = error.errors()
+    around = {finding["loc"][:-1] for finding in found}
+    return [finding for finding in found if finding["type"] != "too_short" or finding["loc"] not in around]
+
+
 def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any]) -> tuple[Place, str, str]:
     """Where in ``value`` one of pydantic's findings is, what is wrong there, and what was found if not said yet."""
     kind, place, details = finding["type"], finding["loc"], finding.get("ctx", {})
@@ -228,6 +235,8 @@ def _told(model: type[pydantic.BaseModel], value: Any, finding: Mapping[str, Any
         text = f"{text.rpartition(' ')[0]} {details[COMPARISONS[kind]]:g}"
     elif kind == "tuple_type":
         text = "should be a list"
+    elif kind == "too_short":
+        text = f"should have at least {details['min_length']} item{'s' if details['min_length'] > 1 else ''}"
     elif kind == "too_long":
         text = f"should have at most {details['max_length']} items"
     elif kind == "value_error" and (isinstance(found, dict) or repr(found) in text):
@@ -277,7 +286,8 @@ class _Values:
             node = loader.get_single_node()
         except yaml.MarkedYAMLError as error:
             line = (error.problem_mark or loader.get_mark()).line + 1
-            raise self._not_yaml(line, ", ".join(filter(None, (error.context, error.problem)))) from error
+            told = ", ".join(filter(None, (error.context, error.problem)))
+            raise self._not_yaml(line, told.removesuffix("; first occurrence, second occurrence")) from error
         except (ValueError, OverflowError) as error:  # of chr(), for an escape in quotes
             line = loader.get_mark().line + 1
             raise self._not_yaml(line, "an escape names a character that Unicode does not have") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +118,22 @@ def test_a_simulation_that_crashes_is_an_error(project):
     source.write_text(source.read_text().replace("nnet::dense", "__builtin_trap(); nnet::dense", 1))
     with pytest.raises(ToolError, match=r"crashed \(signal 4\)"):
         csim(project, inputs_for(ARCHITECTURE, 10, seed=6))
+
+
+def test_a_full_disk_is_told(whole_project):
+    x = inputs_for(ARCHITECTURE, 10, seed=6)  # of 320 bytes, which are less than what is buffered
+    csim(whole_project, x)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"File too large\. Free some room there"):
+            csim(whole_project, x, processes=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    build, _ = csim_module._build(get_backend(whole_project.hardware.backend), whole_project)
+    command = [build / "csim", "/dev/zero", "/dev/full", "4", "2"]
+    done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "error: cannot write /dev/full: No space left on device\n")
 
 
 def test_sources_that_do_not_compile_are_an_error(project):

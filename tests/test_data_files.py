@@ -427,6 +427,14 @@ def test_what_is_claimed_is_compared_with_memory_first(kind, tmp_path, monkeypat
     assert kind == "csv" or "'x'" in str(error.value)
 
 
+def test_columns_of_a_csv_file_take_memory_however_short(tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text(",".join(f"c{number}" for number in range(300)) + "\n" + "1," * 299 + "1\n")
+    assert read_columns(tmp_path / "t.csv", ["c7"])["c7"].tolist() == [1]
+    monkeypatch.setattr(memory, "free_memory", lambda: 2_000_000)
+    with pytest.raises(DataError, match=NEEDS):
+        read_columns(tmp_path / "t.csv", ["c7"])
+
+
 def test_columns_that_nobody_wants_may_be_anything(tmp_path):
     npz(tmp_path / "t.npz", x=npy([1.0]), y=b"junk", **{"../../z": npy([2.0])})
     assert read_columns(tmp_path / "t.npz", ["x"])["x"].tolist() == [1.0]

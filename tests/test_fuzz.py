@@ -18,6 +18,7 @@ from fuzz.kinds import KINDS, Kind
 from fuzz.outcome import Outcome
 from fuzz.random_layers import random_layers
 from fuzz.random_studies import random_study, valid_study
+from fuzz.run_content import content_of, half_files, kept_files, leftovers, trained_twice
 from fuzz.runner import Run
 
 from fpgaml.layers import layer_kinds
@@ -31,6 +32,7 @@ def run_cases(folder: Path, kinds: dict[str, Kind], cases: dict[str, int], seed:
     return run
 
 
+@pytest.mark.slow
 def test_generated_studies_and_data_are_accepted_or_refused_as_they_should_be(tmp_path):
     cases = {"studies": 150, "data": 40}
     run = run_cases(tmp_path, {name: KINDS[name] for name in cases}, cases)
@@ -48,6 +50,7 @@ def test_generated_studies_run_from_data_to_report(tmp_path):
     assert run.tallies["runs"].counts["words"] > 0, run.messages()
 
 
+@pytest.mark.slow
 def test_every_fault_is_noticed(tmp_path):
     kinds = {
         call.__name__: Kind(
@@ -134,6 +137,7 @@ def test_refusals_that_differ_in_names_and_numbers_are_counted_together():
     }
 
 
+@pytest.mark.slow
 def test_cases_are_made_again_by_their_seed(tmp_path):
     """In processes of their own, in which hashes of texts differ."""
     paths = os.pathsep.join(filter(None, (str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH"))))
@@ -153,3 +157,46 @@ def test_cases_are_made_again_by_their_seed(tmp_path):
     assert [(kind, seed) for kind, seed, _ in outcomes[0]] == [
         (kind, seed) for kind in ("data", "studies") for seed in range(5, 9)
     ]
+
+
+JOURNAL = [
+    {"event": "header", "version": 1},
+    {"event": "started", "trial": "a", "time": "12:00"},
+    {"event": "finished", "trial": "a", "epochs": 1, "score": 0.5, "wall_s": 3.0},
+]
+REPORT = "score 0.5 | 7 |\n| build [s] | 3.1 |\nfpgaml run study.yaml --output /somewhere\n"
+
+
+def write_run(folder: Path, journal: list[dict[str, object]], report: str = REPORT, seed: int = 1) -> Path:
+    """A folder as a run leaves it, as far as it is looked at."""
+    (folder / "output" / "csim").mkdir(parents=True)
+    (folder / "tmp").mkdir()
+    (folder / "output" / "journal.jsonl").write_text("".join(json.dumps(event) + "\n" for event in journal))
+    (folder / "output" / "report.md").write_text(report)
+    (folder / "output" / "csim" / "a.json").write_text(json.dumps({"seed": seed, "build_s": seed * 0.7}))
+    return folder
+
+
+def test_what_a_killed_run_has_made_of_itself_is_seen(tmp_path):
+    first = write_run(tmp_path / "first", JOURNAL)
+    expected = content_of(first / "output")
+    assert half_files(first / "output") == leftovers(first) == trained_twice(first / "output") == []
+
+    retried = [*JOURNAL[:2], {**JOURNAL[1], "time": "12:30"}, {**JOURNAL[2], "wall_s": 4.0}]
+    same = write_run(tmp_path / "same", retried, REPORT.replace("3.1", "4.5").replace("/some", "/any"))
+    (same / "output" / "csim" / "a.json").write_text(json.dumps({"seed": 1, "build_s": 1.5}))
+    assert content_of(same / "output") == expected
+
+    retrained = [*JOURNAL, JOURNAL[2]]
+    other = write_run(tmp_path / "other", retrained, REPORT.replace("7", "8"), seed=2)
+    assert {name for name, digest in content_of(other / "output").items() if digest != expected[name]} == set(expected)
+    assert trained_twice(other / "output") == ["trial a was trained 2 times to epoch 1"]
+
+    kept = kept_files(first)
+    assert set(kept) == {"output/csim/a.json"}
+    (first / "output" / "csim" / "a.json").write_text("{")
+    (first / "output" / ".summary.json.abcd1234").mkdir()
+    (first / "tmp" / "ccXYZ.s").touch()
+    assert kept_files(first) != kept
+    assert len(half_files(first / "output")) == 1
+    assert sorted(leftovers(first)) == ["output/.summary.json.abcd1234 was left", "tmp/ccXYZ.s was left"]

@@ -324,6 +324,7 @@ def less(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_what_a_run_does_not_have_is_said(less):
     for directory, sentences in less.items():
         shown = text_of((directory / "report.html").read_text(encoding="utf-8"))
@@ -553,23 +554,28 @@ def opened(browser, searched):
     assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_it_opens_quietly_and_alone(opened, searched):
     page_opens_quietly_and_alone(opened, searched[0] / "report.html")
     assert opened.page.locator("#chart-front g.mark-symbol.role-mark").last.locator("path").count() == 25
 
 
+@pytest.mark.slow
 def test_a_click_on_the_front_changes_the_curves(opened):
     click_on_the_front_changes_the_curves(opened)
 
 
+@pytest.mark.slow
 def test_keys_on_the_front_and_in_the_list_change_the_curves(opened, searched):
     keys_change_the_curves(opened, front_of(searched[0]))
 
 
+@pytest.mark.slow
 def test_the_table_sorts_and_filters(opened):
     table_sorts_and_filters(opened, {"bits": "(6, 1)", "pool": "none"})
 
 
+@pytest.mark.slow
 def test_values_show_on_hover(opened):
     points = opened.page.locator("#chart-efficiency g.mark-symbol.role-mark").last.locator("path")
     points.last.hover()  # drawn last: nothing covers it
@@ -579,11 +585,13 @@ def test_values_show_on_hover(opened):
     assert "68 % interval" in shown.inner_text()
 
 
+@pytest.mark.slow
 def test_the_command_can_be_copied(opened):
     opened.page.get_by_role("button", name="Copy the command").click()
     opened.page.wait_for_function("document.getElementById('copied').value !== ''")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("system", "switch", "dark"),
     [("light", None, False), ("dark", None, True), ("light", "dark", True), ("dark", "light", False)],
@@ -597,6 +605,7 @@ def test_light_and_dark_are_legible(browser, searched, system, switch, dark):
     assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_a_narrow_window_scrolls_in_one_direction_only(opened):
     narrow_window_scrolls_in_one_direction_only(opened)
 
@@ -642,6 +651,7 @@ def test_the_page_of_the_demo(browser, tmp_path):
     assert found.complaints == []
 
 
+@pytest.mark.slow
 def test_pages_with_less_open_without_complaint(browser, less):
     for directory in less:
         found = Opened(browser, directory / "report.html")

@@ -130,6 +130,23 @@ def test_a_full_disk_by_its_error(tmp_path):
     assert names(tmp_path) == ["note.txt"]
 
 
+def test_a_full_disk_under_a_tree_that_is_copied(tmp_path):
+    """What copies a tree tells of every file, with both of its paths and a text of the cause."""
+    source, made = tmp_path / "source", tmp_path / "made"
+    source.mkdir()
+    (source / "weights.txt").write_text("1, 2")
+
+    def write():
+        with atomic_path(made) as fresh:
+            shutil.copytree(source, fresh, copy_function=lambda _, target: Path("/dev/full").write_text(target))
+
+    with pytest.raises(OutputError) as caught:
+        write()
+    advice = "Free some room there, and run the same again"
+    assert str(caught.value) == f"{made}: cannot be written: {os.strerror(errno.ENOSPC)}. {advice}"
+    assert names(tmp_path) == ["source"]
+
+
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path

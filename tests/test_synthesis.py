@@ -121,6 +121,12 @@ def test_what_is_not_well_is_raised(tmp_path):
     synthesis = Synthesis.from_json({**FOUND.to_json(), "steps": [failed.to_json()]})
     with pytest.raises(ToolError, match=r"not done: logic \(timed out\)\. What was finished is kept$"):
         network_synthesis(tmp_path, synthesis=synthesis).check()
+    failed = StepReport(step="logic", status="failed", message="a.v: No space left on device. Free some\nin all")
+    synthesis = Synthesis.from_json({**FOUND.to_json(), "steps": [failed.to_json()]})
+    with pytest.raises(
+        ToolError, match=r"logic \(failed\)\..* is kept\. logic: a\.v: No space left on device\. Free some$"
+    ):
+        network_synthesis(tmp_path, synthesis=synthesis).check()
     differs = {**AGREEMENT, "mismatches": 2, "first_difference": {"layer": "relu_1", "event": 5, "lsb": -1.0}}
     with pytest.raises(AgreementError, match=r"2 of 14 words. The first is in event 5, where layer relu_1.*by -1 LSB"):
         network_synthesis(tmp_path, agreement=differs).check([])

@@ -325,7 +325,7 @@ def test_numbers_at_the_edge_stay_finite(load, table, tmp_path, scaling):
 def test_memory_is_checked_before_columns_are_joined(load, table, monkeypatch):
     free = iter([10**9, 1000])  # enough to read, not to prepare
     monkeypatch.setattr(memory, "free_memory", lambda: next(free))
-    with pytest.raises(DataError, match="the data set, 500 events of 2 inputs, needs"):
+    with pytest.raises(DataError, match=r"t\.csv: the data set, 500 events of 2 inputs, needs"):
         load(**BASIC)
 
 

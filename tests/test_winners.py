@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz.kills import STAGES, How, Reference, can_mount, check_plan
+from fuzz.run_content import content_of
 from small_study import STUDY, snapshot, write_study
 
 from fpgaml.cli import main
@@ -127,21 +129,31 @@ def test_a_finished_run_looks_at_no_data(study, output, monkeypatch):
     assert all(name.startswith(("report.html", "report.md", "summary.json", "figures/")) for name in changed)
 
 
-def test_what_was_trained_before_an_interruption_is_kept(study, output):
-    first = read_json(output / "winners.json")
-    trial = first["winner"]["search_trial"]
-    lost = output / "winners" / trial / f"seed_{first['winner']['seed']}"
-    scores = dict(np.load(lost / "scores.npz"))
-    for path in (lost, output / "trials", output / "hls_projects", output / "csim"):
-        shutil.rmtree(path)
-    (output / "winners.json").unlink()
-    kept = {name: state for name, state in snapshot(output).items() if name.startswith(("winners/", "states/"))}
-    run(study, output, workers=1)
-    assert read_json(output / "winners.json") == first
-    assert kept.items() <= snapshot(output).items()
-    again = np.load(lost / "scores.npz")
-    assert all(np.array_equal(again[name], column) for name, column in scores.items())
-    assert not list(output.rglob(".*"))
+def test_interrupted_in_late_stages_it_comes_to_the_same_and_does_nothing_twice(finished, tmp_path):
+    """From the winners on; earlier stages are in the tests of the search, and a single network's in those of a run."""
+    image = tmp_path / "image"
+    shutil.copytree(finished / "output", image / "output")
+    later = ("winners", "winners.json", "trials", "hls_projects", "csim", "figures", "report.*", "summary.json")
+    for path in [path for pattern in later for path in (image / "output").glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    stages, first = {stage.name: stage for stage in STAGES}, "winners: later trainings"
+    reference = Reference(
+        study=finished / "study.yaml",
+        cache=tmp_path,
+        content=content_of(finished / "output"),
+        used_s=dict.fromkeys(stages, 0.0),  # a signal comes where its stage begins
+        images={first: image},
+    )
+    hows: dict[str, How] = {
+        first: "kill main",
+        "csim: compilation": "terminate",
+        "hand-over": "full disk" if can_mount() else "interrupt",  # only root may mount, and not in every container
+        "report: figures": "kill",
+    }
+    outcomes = check_plan(reference, tmp_path / "run", [(stages[name], 0.0, how) for name, how in hows.items()])
+    assert [outcome.wrong for outcome in outcomes] == [()] * len(hows)
+    assert [outcome.happened for outcome in outcomes] == [True] * len(hows)
+    assert ("/hls_projects/" in outcomes[2].message) == (outcomes[2].how == "full disk")
 
 
 def test_any_trial_is_converted_by_its_id(capsys, finished, output):

@@ -85,6 +85,7 @@ def test_a_piece_is_read_by_the_rules_for_files(text, message):
         ("a: [1\nb: 2", ":2: is no YAML: ", "expected ',' or ']'"),
         ("a:\n\tb: 1", ":2: is no YAML: ", "'\\t'"),
         ("a: 1\nb: 2\na: 3", ":3: ", "key 'a' stands here a second time"),
+        ("a: &x 1\nb: &x 2", ":2: ", "is no YAML: found duplicate anchor 'x'"),
         ("a: {b: 1, b: 2}", ":1: ", "key 'b' stands here a second time"),
         ("a: *b", ":1: is no YAML: ", "undefined alias"),
         ("a: 1\n---\nb: 2", ":2: is no YAML: ", "another document"),
@@ -215,6 +216,11 @@ class Outer(pydantic.BaseModel):
         1,
         1,
     )
+    some: Annotated[
+        tuple[str, ...],
+        pydantic.Field(min_length=1),
+        pydantic.BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+    ] = ("a",)
     inner: Inner | None = None
 
     @pydantic.model_validator(mode="after")
@@ -240,7 +246,7 @@ class Outer(pydantic.BaseModel):
         ),
         (
             "number: 1\n  numbr: 2",
-            ["3: top.numbr: unknown key; did you mean 'number'? Allowed: either, inner, kind, number, pair"],
+            ["3: top.numbr: unknown key; did you mean 'number'? Allowed: either, inner, kind, number, pair, some"],
         ),
         ("number: 1\n  inner: {shar: 1.0}", ["3: top.inner.shar: unknown key; did you mean 'share'? Allowed: share"]),
         ("number: 1\n  inner:\n    share: x", ["4: top.inner.share: should be a valid number, found 'x'"]),
@@ -251,6 +257,8 @@ class Outer(pydantic.BaseModel):
         ("number: 1\n  pair: 3", ["3: top.pair: should be a list, found 3"]),
         ("number: 1\n  pair: [1, 2, 3]", ["3: top.pair: should have at most 2 items, found [1, 2, 3]"]),
         ("number: 1\n  pair: [1]", ["3: top.pair[1]: missing"]),
+        ("number: 1\n  some: []", ["3: top.some: should have at least 1 item, found []"]),
+        ("number: 1\n  some: [2]", ["3: top.some[0]: should be a valid string, found 2"]),
         ("number: 1\n  pair:\n  - 1\n  - x", ["5: top.pair[1]: should be a valid integer, found 'x'"]),
         (
             "number: 1.5\n  pair: 3",
@@ -272,7 +280,7 @@ def test_of_many_findings_the_first_are_told(tmp_path):
     with pytest.raises(StudyError) as raised:
         checked(Outer, source.value["top"], source, ("top",))
     first, *_, last = str(raised.value).split("\n")
-    assert first == f"{tmp_path}/file.yaml:2: top.key_0: unknown key; Allowed: either, inner, kind, number, pair"
+    assert first == f"{tmp_path}/file.yaml:2: top.key_0: unknown key; Allowed: either, inner, kind, number, pair, some"
     assert re.fullmatch(r"and 29\d more", last)
     assert len(str(raised.value)) <= 500
 

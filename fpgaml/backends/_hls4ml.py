@@ -198,6 +198,8 @@ class Hls4mlBackend(Backend):
     ) -> NDArray[np.float64]:
         """Run the compiled csim over all events; see ``Backend.simulate``."""
         scores = np.frombuffer(_run(build, x, [str(x.shape[1]), str(n_outputs)], timeout_s), dtype=np.float64)
+        if scores.size != len(x) * n_outputs:
+            raise ToolError(f"the C simulation in {build} gave {scores.size} words, not {len(x) * n_outputs}")
         return scores.reshape(len(x), n_outputs)
 
     def trace(self, build: Path, x: NDArray[np.float64], sizes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
@@ -255,7 +257,7 @@ def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: f
     """Feed ``x`` to the compiled csim and return the bytes that it writes."""
     with scratch_directory("fpgaml-csim-") as scratch:
         inputs, outputs = scratch / "inputs", scratch / "outputs"
-        np.ascontiguousarray(x, dtype=np.float64).tofile(inputs)
+        inputs.write_bytes(np.ascontiguousarray(x, dtype=np.float64).tobytes())  # numpy's tofile misses a full disk
         try:
             # One process without children, so that it takes no more than this to end it with its time.
             finished = subprocess.run(
@@ -270,6 +272,7 @@ def _run(build: Path, x: NDArray[np.float64], arguments: list[str], timeout_s: f
         except subprocess.TimeoutExpired as error:
             raise ToolTimeoutError(f"the C simulation in {build} was ended: its time was up") from error
         if finished.returncode:
+            check_room(finished.stderr, name="the C simulation", cwd=build)
             how = f"signal {-finished.returncode}" if finished.returncode < 0 else f"exit code {finished.returncode}"
             raise ToolError(
                 f"the C simulation in {build} crashed ({how}): {_first_errors(finished.stderr) or 'no message'}"

@@ -6,6 +6,7 @@
 //
 // INPUTS holds N_INPUTS float64 values an event. TOP is hls4ml's bridge to the top-level function.
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,13 +25,15 @@ extern std::map<std::string, void *> *trace_outputs;
 }
 
 static int fail(const char *what, const char *path) {
-    std::fprintf(stderr, "error: %s %s\n", what, path);
+    std::fprintf(stderr, "error: %s %s: %s\n", what, path, std::strerror(errno));
     return 3;
 }
 
 int main(int argc, char **argv) {
-    if (argc < 5)
+    if (argc < 5) {
+        errno = EINVAL;
         return fail("too few arguments for", argv[0]);
+    }
     const size_t n_inputs = std::strtoul(argv[3], nullptr, 10);
     const size_t n_outputs = std::strtoul(argv[4], nullptr, 10);
     std::FILE *in = std::fopen(argv[1], "rb");

@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
     std::FILE *in = argc == 3 ? std::fopen(argv[1], "rb") : nullptr;
     std::FILE *out = argc == 3 ? std::fopen(argv[2], "wb") : nullptr;
     if (!in || !out) {
-        std::fprintf(stderr, "error: cannot open the files of inputs and outputs\n");
+        std::perror("error: cannot open the files of inputs and outputs");
         return 2;
     }
     VerilatedContext context;
@@ -80,14 +80,14 @@ int main(int argc, char **argv) {
                 scores[i] = take(outputs, OUTPUTS[i]);
             }
             if (std::fwrite(scores.data(), 8, N_OUTPUTS, out) != N_OUTPUTS) {
-                std::fprintf(stderr, "error: the outputs cannot be written\n");
+                std::perror("error: the outputs cannot be written");
                 return 3;
             }
         }
     }
     circuit->final();
     if (std::fclose(out) != 0) {
-        std::fprintf(stderr, "error: the outputs cannot be written\n");
+        std::perror("error: the outputs cannot be written");
         return 3;
     }
     return 0;

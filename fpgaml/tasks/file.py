@@ -349,8 +349,10 @@ def _read_all(
                 )
     n_events = [len(part[options.label]) for part in parts]
     n_inputs = sum(math.prod(parts[0][name].shape[1:]) for name in options.inputs)
+    where = f"{printable(files[0][0], 150)}{' and the other files' if files[1:] else ''}"
     check_fits(
-        f"the data set, {sum(n_events):,} events of {n_inputs:,} inputs,", BYTES_PER_INPUT * sum(n_events) * n_inputs
+        f"{where}: the data set, {sum(n_events):,} events of {n_inputs:,} inputs,",
+        BYTES_PER_INPUT * sum(n_events) * n_inputs,
     )
     identities = [
         {"name": path.name, "for": SPLITS[number], "format": file_format(path, options.format), "sha256": digest}

@@ -111,7 +111,7 @@ def _message_faults(said: Said, workspace: Workspace) -> Iterator[str]:
     if odd:
         yield f"a message with {', '.join(odd)}: {message[:200]!r}"
     places = (*(path.name for path in workspace.folder.iterdir()), "--")
-    if not message.startswith(os.sep) and not any(place in message for place in places):
+    if not said.message.startswith(os.sep) and not any(place in message for place in places):
         yield f"a message without a place: {message[:300]}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import random
 
-from fuzz.kills import Reference, check_kills, random_plan
+from fuzz.kills import Reference, check_plan, random_plan
 from fuzz.outcome import Outcome
 from fuzz.workspace import Workspace
 
@@ -17,7 +17,7 @@ def check_kill(seed: int, workspace: Workspace) -> Outcome:
     with (workspace.shared / "kills.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one worker makes the reference, and the others wait for it
         reference = Reference.make(workspace.shared / "kills")
-    outcomes = check_kills(reference, workspace.folder / "kill", plan)
+    outcomes = check_plan(reference, workspace.folder / "kill", plan)
     wrong = [f"{outcome.how} in {outcome.stage}: {what}" for outcome in outcomes for what in outcome.wrong]
     counts = {"interruptions": sum(outcome.happened for outcome in outcomes)}
     if wrong:

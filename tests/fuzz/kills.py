@@ -1,19 +1,20 @@
 """Kills, interrupts and full disks at chosen moments of a small run: resumed, it must end as if nothing had been.
 
-A moment is a stage, seen by a line that the command logs or a path that it makes, and a part of the time that the stage
-took in an uninterrupted run. That run is stopped for an instant where each stage begins, and its files are copied: so a
-run can be begun in front of any stage. By hand: ``python tests/fuzz/kills.py --rounds 3 --full-disks 1 --seed 1``.
+A moment is a stage, seen by a line that the command logs or a path that it makes, and a part of the processor time that
+the stage took in an uninterrupted run: a busy machine changes no moment. That run is stopped for an instant where each
+stage begins, and its files are copied: so a run can be begun in front of any stage. By hand:
+``PYTHONPATH=tests python -m fuzz.kills --rounds 3 --full-disks 1 --seed 1``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,24 +23,21 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # where this is run as a program
-
 from small_search import small_study, write_data
 
-from fpgaml.storage import read_arrays
+from fuzz.run_content import content_of, half_files, kept_files, leftovers, trained_twice
 
 Command = Literal["run", "synthesize"]
 COMMANDS: tuple[Command, ...] = ("run", "synthesize")
 
-How = Literal["kill", "kill main", "interrupt", "terminate", "hang up"]
+How = Literal["kill", "kill main", "interrupt", "terminate", "hang up", "full disk"]
 
 SIGNALS: dict[How, signal.Signals] = {
     "kill": signal.SIGKILL,
@@ -53,11 +51,21 @@ SIGNALS: dict[How, signal.Signals] = {
 PATIENCE_S = 900
 """For a command to end, or a stage to begin, on a machine that does much else."""
 
-TOGETHER = 3
+SHORT_S = 0.02
+"""What takes no more than that is not measured: the clock of processor time has steps of 10 ms."""
+
+GONE_S = 60
+"""For what an ended command has started to end, too."""
+
+TOGETHER = 2
 """Every so manieth stage is interrupted in the same run."""
 
-MESSAGE = 500
-"""Characters that a message has at most."""
+DISK = "64m"
+"""Of which a run takes a part, until it is full."""
+
+INTERRUPTED = "fpgaml: interrupted. What was finished is kept: the same command goes on from there"
+NO_ROOM = r"(?=.{1,508}$)fpgaml: .*/\w.*(?:No space left on device|disk may be full).*[Ff]ree some.*"
+"""A line of at most 500 characters, beside the program's name: which place is full, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +81,21 @@ class Stage:
     line : str
         A text that the command logs, once; empty where a path is looked for.
     path : str
-        A pattern of paths that have not been there when the command was started; empty with ``line``.
+        A pattern of paths, one of which is new or another than when the command was started; empty with ``line``.
+    compiles : bool
+        Whether a simulation is compiled, or was in this command: without it a kept build may be there before.
     """
 
     name: str
     command: Command
     line: str = ""
     path: str = ""
+    compiles: bool = False
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it begins with the command."""
+        return not (self.line or self.path)
 
 
 STAGES = (
@@ -94,8 +110,8 @@ STAGES = (
     Stage("float twins", "run", line="seed_trainings: float twins"),
     Stage("winner's place", "run", path="output/winners.json"),
     Stage("HLS project", "run", line="stages: HLS project"),
-    Stage("csim: compilation", "run", line="stages: csim"),
-    Stage("csim: simulation", "run", path="cache/csim/????????????????????????????????"),
+    Stage("csim: compilation", "run", line="stages: csim", compiles=True),
+    Stage("csim: simulation", "run", path="cache/csim/????????????????????????????????", compiles=True),
     Stage("hand-over", "run", line="stages: hand-over"),
     Stage("hand-over: certificate", "run", path="output/hls_projects/*/README.md"),
     Stage("report", "run", line="stages: report"),
@@ -103,12 +119,17 @@ STAGES = (
     Stage("report: pages", "run", path="output/report.md"),
     Stage("synthesis: start", "synthesize"),
     Stage("synthesis: project", "synthesize", line="stages: rtl project"),
-    Stage("synthesis: comparison", "synthesize", line="stages: comparison"),
+    Stage("synthesis: comparison", "synthesize", line="stages: comparison", compiles=True),
     Stage("synthesis: hand-over", "synthesize", line="stages: hand-over"),
     Stage("synthesis: steps", "synthesize", path="output/rtl_projects/*/certificate.json"),
     Stage("synthesis: Yosys", "synthesize", path="tmp/**/fpgaml-yosys-*"),
 )
 END = "end"
+
+
+def stages_of(command: Command) -> list[Stage]:
+    """The stages of a command, in their order."""
+    return [stage for stage in STAGES if stage.command == command]
 
 
 @dataclass(frozen=True)
@@ -122,7 +143,7 @@ class Place:
     def output(self) -> Path:
         return self.folder / "output"
 
-    def begin(self, command: str) -> Attempt:
+    def begin(self, command: Command) -> Attempt:
         """Start a command in a process group of its own."""
         for name in ("cache", "tmp"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -137,7 +158,7 @@ class Place:
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        before = frozenset(path for path in self.folder.rglob("*"))
+        before = self.matching(command)
         process = subprocess.Popen(
             [sys.executable, "-m", "fpgaml.cli", "-v", *map(str, arguments)],
             stdout=subprocess.DEVNULL,
@@ -146,10 +167,28 @@ class Place:
             env=environment,
             cwd=self.folder,
             start_new_session=True,
-            # A shell that has started this in the background has SIGINT ignored, and whatever is started inherits that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=_hear_signals,  # noqa: PLW1509
         )
-        return Attempt(self, process, before)
+        return Attempt(self, command, process, before)
+
+    def matching(self, command: Command) -> frozenset[tuple[Path, int, int]]:
+        """The paths by which stages are seen, each with what is another where it was written again."""
+        found = [path for stage in stages_of(command) if stage.path for path in self.folder.glob(stage.path)]
+        return frozenset(filter(None, map(_stamp, found)))
+
+
+def _hear_signals() -> None:
+    """Undo what ``nohup``, or a shell that starts things in the background, has had ignored: that is inherited."""
+    for number in SIGNALS.values():
+        if number != signal.SIGKILL:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stamp(path: Path) -> tuple[Path, int, int] | None:
+    with contextlib.suppress(OSError):  # temporary, and gone
+        found = path.stat()
+        return path, found.st_ino, found.st_mtime_ns
+    return None
 
 
 @dataclass
@@ -157,11 +196,10 @@ class Attempt:
     """A command that runs."""
 
     place: Place
+    command: Command
     process: subprocess.Popen[str]
-    before: frozenset[Path]
+    before: frozenset[tuple[Path, int, int]]
     lines: list[str] = field(default_factory=list)
-    family: set[psutil.Process] = field(default_factory=set)
-    started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -181,76 +219,100 @@ class Attempt:
         if stage.line:
             return stage.line in self.said
         if stage.path:
-            return any(path not in self.before for path in self.place.folder.glob(stage.path))
+            found = filter(None, map(_stamp, self.place.folder.glob(stage.path)))
+            return any(stamp not in self.before for stamp in found)
         return True
 
+    def stage(self) -> Stage:
+        """The last stage that has begun."""
+        return next(stage for stage in reversed(stages_of(self.command)) if self.has_begun(stage))
+
     def wait_for(self, stage: Stage) -> bool:
-        """Wait until the stage begins; false where the command ends before."""
+        """Wait until a stage begins, or one behind it where it has nothing to do; false where the command ends."""
+        stages = stages_of(self.command)
+        awaited = stages[stages.index(stage) :]
+        return self._wait(lambda: any(map(self.has_begun, awaited)), 0.01)
+
+    def wait_until_used(self, seconds: float) -> bool:
+        """Wait until it has used so much processor time more; false where the command ends before."""
+        begin = self.used_s()
+        return self._wait(lambda: self.used_s() >= begin + seconds, max(0.01, seconds / 100))
+
+    def _wait(self, condition: Callable[[], bool], poll_s: float) -> bool:
         deadline = time.monotonic() + PATIENCE_S
-        while not self.has_begun(stage):
+        while not condition():
             if self.process.poll() is not None:
                 return False
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{stage.name} did not begin: {self.said}")
-            time.sleep(0.005)
-        return True
+                self.end(patience_s=0)
+                raise TimeoutError(f"nothing happens: {self.said}")
+            time.sleep(poll_s)
+        return self.process.poll() is None
+
+    def used_s(self) -> float:
+        """Processor time of the command and all that it has started."""
+        with contextlib.suppress(psutil.Error):
+            main = psutil.Process(self.process.pid)
+            return sum(sum(member.cpu_times()[:4]) for member in (main, *main.children(recursive=True)))
+        return float("inf")  # it has ended
 
     def members(self) -> list[psutil.Process]:
-        """All processes that belong to it now; those that were seen are kept in ``family``."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found = psutil.Process(self.process.pid)
-            self.family.update([found, *found.children(recursive=True)])
-        return [member for member in self.family if _runs(member)]
+        """All processes that belong to it now, those without a parent included: what they inherit tells them."""
+        return [process for process in psutil.process_iter() if self._is_member(process)]
+
+    def _is_member(self, process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            found = process.environ().get("FPGAML_CACHE_DIR") == str(self.place.folder / "cache")
+            return found and process.status() != psutil.STATUS_ZOMBIE
+        return False
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """Nothing of it runs in the block."""
-        stopped = self.members()
-        for member in stopped:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.suspend()
+        """Nothing of it runs in the block; what it is sent there, it hears behind."""
+        stopped: list[psutil.Process] = []
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGSTOP)  # at once: to find the others takes longer than some stages
+        while running := [member for member in self.members() if member not in stopped]:
+            for member in running:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.suspend()
+            stopped += running
         try:
             yield
         finally:
             for member in reversed(stopped):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     member.resume()
+            self.process.send_signal(signal.SIGCONT)
 
     def send(self, how: How) -> None:
         """Send a signal, to the group or to the main process alone."""
-        self.members()
         with contextlib.suppress(ProcessLookupError):
             if how == "kill main":
                 self.process.kill()
             else:
                 os.killpg(self.process.pid, SIGNALS[how])
 
-    def end(self) -> list[str]:
+    def end(self, patience_s: float = PATIENCE_S) -> list[str]:
         """Wait until it has ended, with all that it started; gives what has not ended by itself, and is killed."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self.process.poll() is None:
-            self.members()
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.01)
-        hanging = [] if self.process.poll() is not None else ["the command itself"]
-        _, left = psutil.wait_procs([member for member in self.family if member.pid != self.process.pid], timeout=10)
-        left = [member for member in left if _runs(member)]
-        hanging += [f"process {member.pid}: {' '.join(member.cmdline())[:100]}" for member in left]
-        for member in (*left, psutil.Process(self.process.pid)) if hanging else ():
+        wrong = []
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            wrong.append("goes on: the command itself")
+            self.process.kill()
+            self.process.wait()
+        deadline = time.monotonic() + GONE_S
+        while (left := self.members()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for member in left:
             with contextlib.suppress(psutil.NoSuchProcess):
+                wrong.append(f"goes on: process {member.pid}: {' '.join(member.cmdline())[:100]}")
                 member.kill()
-        self.process.wait()
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
-        return hanging
-
-
-def _runs(member: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(member.status() != psutil.STATUS_ZOMBIE)
-    return False
+        return wrong
 
 
 @dataclass(frozen=True)
@@ -261,33 +323,36 @@ class Reference:
     ----------
     study : Path
         Of the run.
+    cache : Path
+        Of the run: simulations that were compiled.
     content : mapping
         See ``content_of``.
-    durations : mapping
-        Seconds to the next stage, by stage.
+    used_s : mapping
+        Processor time to the next stage, by stage.
     images : mapping
         A copy of its folder as each stage began.
     """
 
     study: Path
+    cache: Path
     content: dict[str, str]
-    durations: dict[str, float]
+    used_s: dict[str, float]
     images: dict[str, Path]
 
     @classmethod
-    def make(cls, folder: Path, *, commands: Sequence[Command] = COMMANDS) -> Reference:
+    def make(cls, folder: Path) -> Reference:
         """Run without interruption in a folder, which keeps all of it; what was kept there before serves again."""
         kept = folder / "reference.json"
         if not kept.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            made = cls._run(folder, commands)
+            made = cls._run(folder)
             kept.write_text(json.dumps(asdict(made), default=str), encoding="utf-8")
         found = json.loads(kept.read_text(encoding="utf-8"))
         images = {name: Path(path) for name, path in found["images"].items()}
-        return cls(Path(found["study"]), found["content"], found["durations"], images)
+        return cls(Path(found["study"]), Path(found["cache"]), found["content"], found["used_s"], images)
 
     @classmethod
-    def _run(cls, folder: Path, commands: Sequence[Command]) -> Reference:
+    def _run(cls, folder: Path) -> Reference:
         folder.mkdir(parents=True)
         write_data(folder)
         study = small_study(
@@ -297,121 +362,36 @@ class Reference:
             search={"algorithm": "hyperband", "max_epochs": 3, "seed": 2, "winners": 2, "winner_seeds": [1, 2]},
         ).source.path
         place = Place(folder / "run", study)
-        times: dict[str, float] = {}
+        used_s: dict[str, float] = {}
         images: dict[str, Path] = {}
-        for command in commands:
+        for command in COMMANDS:
             attempt = place.begin(command)
-            for stage in (stage for stage in STAGES if stage.command == command):
-                if not attempt.wait_for(stage):
+            used: dict[str, float] = {}
+            for stage in stages_of(command):
+                if not attempt.wait_for(stage) or not attempt.has_begun(stage):
                     raise RuntimeError(f"{stage.name} has not been seen: {attempt.said}")
                 with attempt.standing_still():
-                    times[stage.name] = time.monotonic()
+                    used[stage.name] = attempt.used_s()
                     images[stage.name] = folder / "images" / str(len(images))
                     shutil.copytree(place.folder, images[stage.name], symlinks=True)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             if attempt.end() or attempt.process.returncode:
                 raise RuntimeError(attempt.said)
-            times[f"{command}: {END}"] = time.monotonic()
-        moments = list(times.items())
-        durations = {name: later - at for (name, at), (_, later) in pairwise(moments)}
-        return cls(study, content_of(place.output), durations, images)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            used[END] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            used_s |= {name: max(0.0, later - at) for (name, at), (_, later) in pairwise(used.items())}
+        return cls(study, place.folder / "cache", content_of(place.output), used_s, images)
 
+    def prepare(self, folder: Path, first: Stage, others: Sequence[Stage] = ()) -> Place:
+        """A folder as the run's was where the ``first`` stage began.
 
-TIMES = {"wall_s", "spent_s", "time", "build_s", "events_per_s", "command", "float_epochs"}
-"""Keys of JSON objects that differ between runs: what they took, and so the epochs of a float network in a call."""
-TIMED_LINE = re.compile(r"h:mm:ss|\[s\]|\| [\d.]+ \|$|^\| events per second|^fpgaml run ")
-"""Lines of the report that differ between runs."""
-
-
-def content_of(output: Path) -> dict[str, str]:
-    """A digest of every file of a run, by its path, without what differs between any two runs: times."""
-    return {
-        path.relative_to(output).as_posix(): hashlib.sha256(_content(path).encode("latin-1")).hexdigest()
-        for path in sorted(output.rglob("*"))
-        if path.is_file() and path.suffix not in (".html", ".log")
-    }
-
-
-def _content(path: Path) -> str:
-    text = path.read_bytes().decode("latin-1")
-    if path.suffix == ".jsonl":
-        lines = [_timeless(json.loads(line)) for line in text.splitlines()]
-        text = "\n".join(json.dumps(line) for line in lines if line["event"] == "finished")
-    elif path.suffix == ".json":
-        text = json.dumps(_timeless(json.loads(text)))
-    elif path.suffix == ".md":
-        text = "\n".join(line for line in text.splitlines() if not TIMED_LINE.search(line))
-    return text
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_timeless(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {key: _timeless(item) for key, item in value.items() if key not in TIMES}
-
-
-KEPT = (
-    "output/study.yaml",
-    "output/dataset.json",
-    "output/states/*/*.state",
-    "output/search.json",
-    "output/winners/*/*seed_*/*",
-    "output/winners.json",
-    "output/trials/*/scores.npz",
-    "output/*_projects/*/fpgaml.json",
-    "output/csim/*.json",
-    "cache/*/*/*",
-)
-"""What is made once: where it stands after a kill, it stands untouched in the end."""
-
-
-def kept_files(folder: Path) -> dict[str, tuple[int, int]]:
-    """When the files that are made once were written, and their sizes."""
-    return {
-        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.stat().st_size)
-        for pattern in KEPT
-        for path in folder.glob(pattern)
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
-    }
-
-
-def half_files(folder: Path) -> list[str]:
-    """Files that are not whole, but for those in hidden folders."""
-    wrong = []
-    for path in folder.rglob("*"):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
-            continue
-        try:
-            if path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
-            elif path.suffix == ".npz":
-                read_arrays(path)
-            elif path.suffix == ".state":
-                whole = path.read_bytes()
-                assert hashlib.sha256(whole[32:]).digest() == whole[:32]
-            elif path.stat().st_size == 0 and path.suffix not in (".lock", ".log", ".h", ""):
-                raise ValueError("empty")
-        except Exception as error:  # noqa: BLE001  whatever it is
-            wrong.append(f"{path.relative_to(folder)} is half: {error}")
-    return wrong
-
-
-def leftovers(folder: Path) -> list[str]:
-    """Temporary files that have been left."""
-    hidden = [path for part in ("output", "cache") for path in (folder / part).rglob(".*") if path.name != ".gitignore"]
-    found = [*hidden, *(folder / "tmp").glob("*")]
-    return [f"{path.relative_to(path.parents[1])} was left" for path in found]
-
-
-def trained_twice(output: Path) -> list[str]:
-    """Trials of which the journal says twice that they were trained to the same epoch."""
-    text = (output / "journal.jsonl").read_text(encoding="utf-8")
-    events = [json.loads(line) for line in text.splitlines()]
-    finished = Counter((event["trial"], event["epochs"]) for event in events if event["event"] == "finished")
-    return [
-        f"trial {trial} was trained {n} times to epoch {epochs}" for (trial, epochs), n in finished.items() if n > 1
-    ]
+        Where neither this stage nor one of the ``others`` compiles, what will be compiled is in the cache already, as
+        if another run had been there: that saves time.
+        """
+        shutil.copytree(self.images[first.name], folder, symlinks=True)
+        if not any(stage.compiles for stage in (first, *others)):
+            shutil.copytree(self.cache, folder / "cache", symlinks=True, dirs_exist_ok=True)
+        return Place(folder, self.study)
 
 
 @dataclass(frozen=True)
@@ -438,26 +418,53 @@ class Outcome:
     wrong: tuple[str, ...]
     message: str = ""
 
+    def but(self, wrong: Sequence[str]) -> Outcome:
+        """The same with more that is wrong."""
+        return replace(self, wrong=(*self.wrong, *wrong))
 
-def interrupt(place: Place, stage: Stage, delay_s: float, how: How) -> Outcome:
-    """Begin, and end the command by a signal in a stage."""
-    attempt = place.begin(stage.command)
-    happened = attempt.wait_for(stage)
-    time.sleep(delay_s if happened else 0)
-    happened = happened and attempt.process.poll() is None
-    attempt.send(how)
-    wrong = [f"goes on: {what}" for what in attempt.end()]
-    number, code = SIGNALS[how], attempt.process.returncode
-    if happened and code:  # 0: it ended in this very moment
-        expected = {-number} if number == signal.SIGKILL or stage.name.endswith("start") else {128 + number}
-        expected |= {128 + number}
-        wrong += [] if code in expected else [f"exit code {code} after {how}"]
-    elif code not in (0, -number):
-        wrong.append(f"exit code {code} though nothing happened")
-    wrong += _complaints(attempt.said) + half_files(place.output)
-    if how not in ("kill", "kill main") and happened:
+
+def interrupt(place: Place, stage: Stage, used_s: float, how: How) -> Outcome:
+    """Begin, and send the command a signal in a stage, or fill its disk, once it has used so much processor time there.
+
+    In the end there is room again on the disk.
+    """
+    attempt, ballast = place.begin(stage.command), place.folder.parent / "ballast"
+    reached = attempt.wait_for(stage) and (used_s < SHORT_S or attempt.wait_until_used(used_s))
+    with attempt.standing_still():
+        hit, kept = attempt.stage(), kept_files(place.folder)
+        reached = reached and attempt.process.poll() is None
+        if how == "full disk":
+            _fill(ballast)
+        else:
+            attempt.send(how)
+    wrong = attempt.end() + changes(kept, place.folder)
+    ballast.unlink(missing_ok=True)
+    code, message = attempt.process.returncode, _message(attempt.said)
+    if code and not (reached and _is_good_end(how, hit, code, message)):
+        wrong.append(f"ended with {code} after {how}: {message}")
+    if SIGNALS.get(how) != signal.SIGKILL:
         wrong += leftovers(place.folder)
-    return Outcome(stage.name, how, happened and code != 0, tuple(wrong), _message(attempt.said))
+    # Python itself may say where it was when a signal came before the first line of the program.
+    wrong += [] if hit.is_start and code == -SIGNALS.get(how, 0) else _complaints(attempt.said)
+    wrong += half_files(place.output)
+    return Outcome(hit.name, how, reached and code != 0, tuple(wrong), message)
+
+
+def _is_good_end(how: How, stage: Stage, code: int, message: str) -> bool:
+    """Whether a command that was interrupted in a stage has ended as it should."""
+    if how == "full disk":
+        return code == 2 and re.fullmatch(NO_ROOM, message) is not None
+    number = SIGNALS[how]
+    if number != signal.SIGKILL and (code, message) == (128 + number, INTERRUPTED):
+        return True
+    return (number == signal.SIGKILL or stage.is_start) and (code, message) == (-number, "")
+
+
+def changes(kept: dict[str, tuple[int, int]], folder: Path) -> list[str]:
+    """What was finished before, and has been lost or made again."""
+    now = kept_files(folder)
+    lost = [f"{name} was lost" for name in kept if name not in now]
+    return lost + [f"{name} was made again" for name in kept if name in now and now[name] != kept[name]]
 
 
 def _complaints(said: str) -> list[str]:
@@ -471,17 +478,15 @@ def _message(said: str) -> str:
     return said[begin:].strip() if begin >= 0 else ""
 
 
-def resume(place: Place, reference: Reference, kept: dict[str, tuple[int, int]], stage: Stage) -> list[str]:
+def resume(place: Place, reference: Reference, kept: dict[str, tuple[int, int]], command: Command) -> list[str]:
     """Resume to the end of the command; gives what is not as without interruption."""
-    attempt = place.begin(stage.command)
-    wrong = [f"goes on: {what}" for what in attempt.end()]
+    attempt = place.begin(command)
+    wrong = attempt.end()
     if attempt.process.returncode:
-        wrong.append(f"resumed {stage.command} ended with {attempt.process.returncode}")
-    wrong += _complaints(attempt.said)
-    after = kept_files(place.folder)
-    wrong += [f"{name} was made again" for name, state in kept.items() if after.get(name) != state]
+        wrong.append(f"resumed {command} ended with {attempt.process.returncode}")
+    wrong += _complaints(attempt.said) + changes(kept, place.folder)
     found, expected = content_of(place.output), dict(reference.content)
-    if stage.command == "run":  # what only the other command writes
+    if command == "run":  # what only the other command writes
         expected = {name: digest for name, digest in expected.items() if not name.startswith(("rtl_", "synthesis/"))}
     wrong += [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is too many" for name in found if name not in expected]
@@ -489,27 +494,23 @@ def resume(place: Place, reference: Reference, kept: dict[str, tuple[int, int]],
     return wrong + trained_twice(place.output) + leftovers(place.folder) + half_files(place.output)
 
 
-def check_kills(reference: Reference, folder: Path, plan: list[tuple[Stage, float, How]]) -> list[Outcome]:
-    """Interrupt one run several times, from the first stage of the plan on, and resume it to the end.
+Plan = list[tuple[Stage, float, How]]
+"""In which stage, after which part of the processor time that it takes, and how."""
 
-    ``plan`` says in which stage, after which part of the time it takes, and how.
-    """
-    place = Place(folder, reference.study)
-    first = plan[0][0]
-    shutil.copytree(reference.images[first.name], folder, symlinks=True)
-    outcomes, kept = [], {}
-    for stage, part, how in plan:
-        outcomes.append(interrupt(place, stage, part * reference.durations[stage.name], how))
-        now = kept_files(folder)
-        touched = [f"{name} was made again" for name, state in kept.items() if now.get(name) != state]
-        outcomes[-1] = _with(outcomes[-1], touched)
-        kept = now
-    outcomes[-1] = _with(outcomes[-1], resume(place, reference, kept, plan[-1][0]))
+
+def check_plan(reference: Reference, folder: Path, plan: Plan) -> list[Outcome]:
+    """Interrupt one run several times, from the first stage of the plan on, and resume it to the end."""
+    stages = [stage for stage, _, _ in plan]
+    folder.mkdir(parents=True)
+    with _disk(folder) if any(how == "full disk" for _, _, how in plan) else contextlib.nullcontext():
+        place = reference.prepare(folder / "run", stages[0], stages[1:])
+        outcomes, kept = [], kept_files(place.folder)
+        for stage, part, how in plan:
+            outcome = interrupt(place, stage, part * reference.used_s[stage.name], how)
+            outcomes.append(outcome.but(changes(kept, place.folder)))
+            kept = kept_files(place.folder)
+        outcomes[-1] = outcomes[-1].but(resume(place, reference, kept, stages[-1].command))
     return outcomes
-
-
-def _with(outcome: Outcome, wrong: list[str]) -> Outcome:
-    return Outcome(outcome.stage, outcome.how, outcome.happened, (*outcome.wrong, *wrong), outcome.message)
 
 
 def can_mount() -> bool:
@@ -529,31 +530,13 @@ def _unmount(folder: Path) -> bool:
     return subprocess.run(["umount", "--lazy", str(folder)], check=False).returncode == 0
 
 
-def check_full_disk(reference: Reference, folder: Path, stage: Stage, part: float) -> Outcome:
-    """Fill the disk in a stage, with output, cache and temporary files on it; make room, and resume."""
-    folder.mkdir(parents=True)
-    if not _mount(folder, "64m"):
-        raise RuntimeError("cannot mount a disk here")
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """A disk of a certain size in a folder."""
+    if not _mount(folder, DISK):
+        raise RuntimeError(f"{folder}: cannot mount a disk here")
     try:
-        place = Place(folder / "disk", reference.study)
-        shutil.copytree(reference.images[stage.name], place.folder, symlinks=True)
-        attempt = place.begin(stage.command)
-        happened = attempt.wait_for(stage)
-        time.sleep(part * reference.durations[stage.name] if happened else 0)
-        ballast = folder / "ballast"
-        with attempt.standing_still():
-            _fill(ballast)
-        wrong = [f"goes on: {what}" for what in attempt.end()]
-        code, message = attempt.process.returncode, _message(attempt.said)
-        if code not in (0, 2):
-            wrong.append(f"exit code {code}")
-        if code == 2 and (not re.search(r"/\w", message) or len(message) > MESSAGE + 100):
-            wrong.append(f"message: {message}")
-        wrong += _complaints(attempt.said) + half_files(place.output)
-        ballast.unlink()
-        kept = kept_files(place.folder)
-        wrong += resume(place, reference, kept, stage)
-        return Outcome(stage.name, "full disk", happened and code != 0, tuple(wrong), message)
+        yield
     finally:
         _unmount(folder)
 
@@ -567,23 +550,52 @@ def _fill(ballast: Path) -> None:
                     pass
 
 
-def random_plan(draw: random.Random, n: int, hows: tuple[How, ...] = tuple(SIGNALS)) -> list[tuple[Stage, float, How]]:
+def random_plan(draw: random.Random, n: int) -> Plan:
     """Stages of one command in their order, with parts of their time and signals."""
-    command = draw.choice(("run", *COMMANDS))
-    stages = [stage for stage in STAGES if stage.command == command]
+    stages = stages_of(draw.choice(("run", *COMMANDS)))
     chosen = sorted(draw.choices(range(len(stages)), k=n))
-    return [(stages[position], draw.random(), draw.choice(hows)) for position in chosen]
+    return [(stages[position], draw.random(), draw.choice(list(SIGNALS))) for position in chosen]
 
 
-def _plans(
-    draw: random.Random, stages: list[Stage], how: How | None
-) -> Iterator[tuple[str, list[tuple[Stage, float, How]]]]:
-    """Plans with every stage once, several of them in one run."""
+def _plans(draw: random.Random, stages: list[Stage], how: How | None, *, at_start: bool = False) -> Iterator[Plan]:
+    """Plans with every stage once, several of them in one run; as each begins, or anywhere in it."""
     for command in COMMANDS:
         chosen = [stage for stage in stages if stage.command == command]
         for number in range(min(TOGETHER, len(chosen))):
-            part = [(stage, draw.random(), how or draw.choice(list(SIGNALS))) for stage in chosen[number::TOGETHER]]
-            yield f"{command}_{number}", part
+            part = chosen[number::TOGETHER]
+            yield [(stage, 0.0 if at_start else draw.random(), how or draw.choice(list(SIGNALS))) for stage in part]
+
+
+class Tally:
+    """Prints outcomes as they come, and counts them."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def tell(self, outcome: Outcome) -> None:
+        """Print one, with all that is wrong."""
+        self.outcomes.append(outcome)
+        state = "ok" if not outcome.wrong else "WRONG"
+        print(f"{outcome.stage:28} {outcome.how:10} {'' if outcome.happened else 'too late '}{state}", flush=True)
+        for what in (*outcome.wrong, *filter(None, [outcome.message])):
+            print(f"    {what}", flush=True)
+
+    def sum_up(self) -> int:
+        """Print the counts; the number of outcomes that are wrong."""
+        happened = [outcome for outcome in self.outcomes if outcome.happened]
+        full = Counter(outcome.stage for outcome in happened if outcome.how == "full disk")
+        ended = Counter(outcome.stage for outcome in happened if outcome.how != "full disk")
+        wrong = sum(bool(outcome.wrong) for outcome in self.outcomes)
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+        used_s = sum(usage.ru_utime + usage.ru_stime for usage in used)
+        for stage in STAGES:
+            print(f"{stage.name:28} {ended[stage.name]:3} signals {full[stage.name]:3} full disks")
+        print(Counter(outcome.how for outcome in happened))
+        print(
+            f"{ended.total()} signals in {len(ended)} of {len(STAGES)} stages, {full.total()} full disks in "
+            f"{len(full)}, {wrong} wrong, {used_s:.0f} s of processor time"
+        )
+        return wrong
 
 
 def main() -> int:
@@ -593,36 +605,26 @@ def main() -> int:
     parser.add_argument("--full-disks", type=int, default=0, help="how often in each stage")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", default="", help="only stages whose name holds this")
-    parser.add_argument("--how", choices=SIGNALS, default=None)
+    parser.add_argument("--how", choices=SIGNALS, default=None, help="one signal only")
     parser.add_argument("--folder", type=Path, default=None, help="keep all in this folder")
     options = parser.parse_args()
-    draw = random.Random(options.seed)
+    draw, tally = random.Random(options.seed), Tally()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fpgaml-kills-"))
     reference = Reference.make(folder / "reference")
     stages = [stage for stage in STAGES if options.stage in stage.name]
-    print({name: round(seconds, 2) for name, seconds in reference.durations.items()}, flush=True)
-    done: list[Outcome] = []
-
-    def tell(outcome: Outcome) -> None:
-        done.append(outcome)
-        state = "ok" if not outcome.wrong else "WRONG"
-        print(f"{outcome.stage:28} {outcome.how:10} {'' if outcome.happened else 'too late'} {state}", flush=True)
-        for what in (*outcome.wrong, *filter(None, [outcome.message])):
-            print(f"    {what}", flush=True)
-
-    for number in range(options.rounds):
-        for name, plan in _plans(draw, stages, options.how):
-            place = folder / f"kills_{number}_{name}"
-            outcomes = check_kills(reference, place, plan)
-            for outcome in outcomes:
-                tell(outcome)
-            if not any(outcome.wrong for outcome in outcomes):
-                shutil.rmtree(place)
-    for number in range(options.full_disks * len(stages)):
-        tell(check_full_disk(reference, folder / f"full_{number}", stages[number % len(stages)], draw.random() / 2))
-    happened = Counter(outcome.stage for outcome in done if outcome.happened)
-    print(f"{sum(happened.values())} interruptions, {sum(bool(outcome.wrong) for outcome in done)} wrong: {happened}")
-    return int(any(outcome.wrong for outcome in done))
+    print({name: round(seconds, 2) for name, seconds in reference.used_s.items()}, flush=True)
+    plans = [plan for _ in range(options.rounds) for plan in _plans(draw, stages, options.how)]
+    for number in range(options.full_disks):
+        # First as the stages begin, when all that they write is still to be written.
+        plans += _plans(draw, stages, "full disk", at_start=number == 0)
+    for number, plan in enumerate(plans):
+        place = folder / f"plan_{options.seed}_{number}"
+        outcomes = check_plan(reference, place, plan)
+        for outcome in outcomes:
+            tally.tell(outcome)
+        if not any(outcome.wrong for outcome in outcomes):
+            shutil.rmtree(place)
+    return int(tally.sum_up() > 0)
 
 
 if __name__ == "__main__":

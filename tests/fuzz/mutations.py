@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,11 +15,16 @@ Sections = dict[Any, Any]
 Spot = tuple[Any, Any]
 """A mapping or a list, and a key or position in it."""
 
+ENORMOUS = 20_000
+"""Values and characters in a study."""
+
 
 def mutate_values(sections: Sections, rng: random.Random) -> Sections:
-    """A study with one to four of its values changed."""
+    """A study with one to four of its values changed, as long as it has not become enormous."""
     changed = copy.deepcopy(sections)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        if any(size > ENORMOUS for size in itertools.accumulate(map(_size, _spots(changed)))):
+            break
         rng.choice(VALUE_CHANGES)(changed, rng)
     return changed
 
@@ -40,6 +46,12 @@ def _spots(value: Any) -> Iterator[Spot]:
     for key in inside:
         yield value, key
         yield from _spots(value[key])
+
+
+def _size(spot: Spot) -> int:
+    place, key = spot
+    text = place[key].text if isinstance(place[key], Raw) else place[key]
+    return 1 + (len(text) if isinstance(text, str) else 0)
 
 
 def _spot(sections: Sections, rng: random.Random) -> Spot:
