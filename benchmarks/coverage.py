@@ -392,7 +392,7 @@ def verdict_table(pool: Any, n_toys: int, seed: int) -> str:
     rows = []
     for n_seeds in (2, 3, 5):
         # the size of a difference that is said to be visible, from toys of their own
-        first = pool.map(_run_verdicts, [(number, seed + 1, n_seeds, 0.0) for number in range(40)])
+        first = pool.map(_run_verdicts, [(number, seed + 1, n_seeds, 0.0) for number in range(n_toys)])
         worse = float(np.mean([toy[3] for toy in first]))
         toys = pool.map(_run_verdicts, [(number, seed, n_seeds, worse) for number in range(n_toys)])
         shares = np.array([toy[:3] for toy in toys], np.float64).mean(axis=0)
