@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from fpgaml.comparison import SeedDifference, compare
+from fpgaml.comparison import SeedDifference, compare, validation_efficiency
 from fpgaml.curves import Curve
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.metrics import Estimate, Target
@@ -140,23 +140,21 @@ class Situation:
 
     def draw(self, generator: np.random.Generator) -> tuple[Events, Mapping[str, Scores]]:
         """One toy."""
-        events, common = self._events(generator)
-        return events, {name: self._scores(events, common, mean, generator) for name, mean in SIGNAL_MEANS.items()}
+        events, common = self.events(generator)
+        return events, {name: self.scores(events, common, mean, generator) for name, mean in SIGNAL_MEANS.items()}
 
     def draw_seeds(
         self, generator: np.random.Generator, networks: Mapping[str, float], n_seeds: int
     ) -> tuple[Events, Mapping[str, Sequence[Scores]]]:
         """One toy of networks that were trained with several seeds."""
-        events, common = self._events(generator)
+        events, common = self.events(generator)
         return events, {
-            name: [
-                self._scores(events, common, generator.normal(mean, SEEDS_SPREAD), generator) for _ in range(n_seeds)
-            ]
+            name: [self.scores(events, common, generator.normal(mean, SEEDS_SPREAD), generator) for _ in range(n_seeds)]
             for name, mean in networks.items()
         }
 
-    def _events(self, generator: np.random.Generator) -> tuple[Events, Floats]:
-        """Events, and what the models' scores have in common."""
+    def events(self, generator: np.random.Generator) -> tuple[Events, Floats]:
+        """Events of one toy, and what the models' scores have in common."""
         y = np.tile(np.repeat([1, 0], [self.n_signal, self.n_background]), 2)
         groups = np.arange(len(y)) // self.members
         common = generator.normal(size=len(y))
@@ -172,7 +170,8 @@ class Situation:
         )
         return events, common
 
-    def _scores(self, events: Events, common: Floats, mean: float, generator: np.random.Generator) -> Scores:
+    def scores(self, events: Events, common: Floats, mean: float, generator: np.random.Generator) -> Scores:
+        """One model's."""
         centres = np.tile(np.concatenate([np.full(self.n_signal, mean), self.means]), 2)
         noise = generator.normal(size=len(common))
         found = centres + math.sqrt(SHARED) * common + math.sqrt(1 - SHARED) * noise
@@ -393,7 +392,7 @@ def verdict_table(pool: Any, n_toys: int, seed: int) -> str:
     rows = []
     for n_seeds in (2, 3, 5):
         # the size of a difference that is said to be visible, from toys of their own
-        first = pool.map(_run_verdicts, [(number, seed + 1, n_seeds, 0.0) for number in range(40)])
+        first = pool.map(_run_verdicts, [(number, seed + 1, n_seeds, 0.0) for number in range(n_toys)])
         worse = float(np.mean([toy[3] for toy in first]))
         toys = pool.map(_run_verdicts, [(number, seed, n_seeds, worse) for number in range(n_toys)])
         shares = np.array([toy[:3] for toy in toys], np.float64).mean(axis=0)
@@ -401,6 +400,41 @@ def verdict_table(pool: Any, n_toys: int, seed: int) -> str:
         rows[-1].append(percent(shares[2], n_toys))
     headers = ["seeds", "two copies: false, %", "four copies: any false, %", "said to be visible", "of these seen, %"]
     return table(headers, rows)
+
+
+def run_selection(number: int, seed: int, n_networks: int) -> tuple[float, float, float]:
+    """The network that validation events prefer among equally good ones.
+
+    Returns
+    -------
+    rate, bias, error : float
+        True rate of its threshold over the requested one; its efficiency on test events minus the true one at what was
+        requested; half the width of the interval of that.
+    """
+    generator = np.random.default_rng([seed, number, n_networks])
+    (at,), (target,), mean = COPIES.thresholds, COPIES.targets, SIGNAL_MEANS["float"]
+    events, common = COPIES.events(generator)
+    networks = [COPIES.scores(events, common, mean, generator) for _ in range(n_networks)]
+    best = max(networks, key=lambda scores: validation_efficiency(events, scores, target))
+    point = evaluate(events, {"qkeras": best}, [target], seed=number).performance("qkeras")
+    found = point.signal_efficiency
+    return COPIES.rate(point.threshold) / target.value, found.value - COPIES.efficiency(at, mean), found.half_width
+
+
+def _run_selection(arguments: tuple[int, int, int]) -> tuple[float, float, float]:
+    """For a pool, which gives one argument."""
+    return run_selection(*arguments)
+
+
+def selection_table(pool: Any, n_toys: int, seed: int) -> str:
+    """What choosing on the events that place thresholds does, by the number of networks to choose from."""
+    rows = []
+    for n_networks in (1, 20):
+        toys = np.array(pool.map(_run_selection, [(number, seed, n_networks) for number in range(n_toys)]))
+        (rate, bias, half), (rate_error, bias_error, _) = toys.mean(axis=0), toys.std(axis=0) / math.sqrt(n_toys)
+        cells = [f"{rate:.3f} ± {rate_error:.3f}", f"{bias:+.4f} ± {bias_error:.4f}", f"{half:.4f}"]
+        rows.append([str(n_networks), *cells])
+    return table(["networks", "true rate / requested", "efficiency on test − true", "half its interval"], rows)
 
 
 def percent(share: float, n_toys: int) -> str:
@@ -437,7 +471,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toys", type=int, default=400, metavar="N", help="of each situation")
     parser.add_argument("--processes", type=int, default=2, metavar="N")
-    parser.add_argument("--only", default="", metavar="TEXT", help="situations whose name holds this, or verdicts")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="situations whose name holds this, verdicts or selection"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     parser.add_argument("--output", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -453,6 +489,8 @@ def main() -> None:
             print(f"{source.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
         if options.only in "verdicts":
             texts.append(verdict_table(pool, options.toys, options.seed))
+        if options.only in "selection":
+            texts.append(selection_table(pool, options.toys, options.seed))
     text = "\n\n".join(texts) + "\n"
     if options.output is None:
         print(text)

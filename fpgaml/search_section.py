@@ -30,7 +30,9 @@ Each was trained afresh on all training events with the seeds {seeds}. {rule} Te
 own validation background sets. The interval of the mean, at {level:.0f} %, adds three parts in quadrature: the test
 signal (all seeds pooled, copies of one event counted as dependent) and the validation background ({replicas}
 bootstrap replicas, the same for all networks), both as far as the seeds share them, and {spread}. Differences are
-paired: same test events, same replicas, same seeds; their intervals are at {level_apart:.0f} %. {verdicts}"""
+paired: same test events, same replicas, same seeds; their intervals are at {level_apart:.0f} %. {verdicts} The
+validation events that chose the winner have placed its threshold as well: its true rate is a little above the requested
+one, and its efficiency with it. No interval holds that."""
 
 VERDICTS = """\
 Two networks differ where the interval of their difference leaves out zero, at a level that is corrected for the {n}

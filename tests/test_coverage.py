@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fpgaml.comparison import compare
+from fpgaml.curves import Background
 from fpgaml.evaluation import evaluate
 from fpgaml.metrics import Target, choose_working_point
 
@@ -83,6 +84,25 @@ def test_heavy_events_are_in_the_intervals(heavy):
         share, n = covered(heavy, quantity)
         assert n > 140
         assert 0.895 < share < 0.99, quantity
+
+
+def test_heavy_events_below_the_threshold_are_in_the_interval_of_the_rate():
+    """Heavy events score lower: with the next ten events alone as near ones, 95 % intervals cover in 84 %."""
+    falling = toys.Situation(name="falling", orders=4.0, fall=0.5, n_above=(100.0,))
+    generator, (target,), inside, ratios = np.random.default_rng(8), falling.targets, [], []
+    for _ in range(300):
+        events, scores = falling.draw(generator)
+        validation, test = (
+            column[events.y[events.split == split] == 0]
+            for split, column in ((1, scores["float"].validation), (2, scores["float"].test))
+        )
+        point = choose_working_point(validation, kind=target.kind, target=target.value, weights=falling.weights)
+        background = Background(test, kind=target.kind, weights=falling.weights, groups=None, level=0.95)
+        found, truth = background.accepted(point.threshold), falling.rate(point.threshold)
+        inside.append(found.low <= truth <= found.high)
+        ratios.append(truth / target.value)
+    assert 0.92 < np.mean(inside) < 0.99
+    assert np.mean(ratios) < 1.12
 
 
 def test_rate_and_rejection_cover_alike(heavy, few):
