@@ -60,7 +60,8 @@ All intervals are central at {level:.2f} %, one standard deviation; all verdicts
   number of verdicts by Holm's method; else the two are statistically compatible, and beside that stands the smallest
   difference that would have been seen in 80 % of such samples. One training each allows no verdict.
 - Events of one group (they share a generated event, or what the study's `group` says) count as dependent in every
-  interval.
+  interval. So do crossings that draw from the same part of the generated collisions: how much parts differ tells how
+  far other collisions would move a figure.
 - Only the intervals under Winners hold the spread between trainings. None holds anything systematic, such as how well a
   simulation describes the detector, cross sections or pile-up."""
 
@@ -197,6 +198,16 @@ def _notes(run: Run, evaluation: Evaluation, summary: Mapping[str, Any]) -> list
         "test", signal=False
     ):
         found.append(f"The C-simulation was compared over {csim['events']:,} events, which are not all test events.")
+    if (
+        run.events.groups is not None
+        and run.events.groups.ndim == 2
+        and len(set(run.events.groups[:, -1].tolist())) == 1
+    ):
+        found.append(
+            "The generated collisions are too few to divide them into parts (`n_soft_collisions` and the others under "
+            "`data`): how far other collisions would move the figures is in no interval, and it may be farther than "
+            "these say."
+        )
     found += [
         f"No test background passes the threshold of {NAMES[point.model]} at {target_text(point.target)}: its "
         "background rejection is a one-sided limit, and has no point in the figures."
