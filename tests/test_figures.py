@@ -538,9 +538,9 @@ def test_a_full_disk_is_told(tmp_path, suffix):
     """Both are larger than files may be here, as on a disk that fills up while they are written."""
     figure = Figure()
     axes = figure.add_subplot()
-    axes.plot(np.random.default_rng(1).normal(size=5000))
+    axes.plot(np.random.default_rng(1).normal(size=1000))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
         with pytest.raises(OutputError, match=rf"curve\{suffix}: cannot be written: File too large\. Free some room"):
             write(axes, tmp_path / f"curve{suffix}")
