@@ -7,6 +7,7 @@ because nothing here is approved by one.
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,9 @@ def write(axes: Axes, path: Path) -> Path:
     figure = axes.get_figure(root=True)
     if not isinstance(figure, Figure):
         raise DataError("save: the axes belong to no figure")
-    with style(), atomic_path(path) as fresh:
-        figure.savefig(fresh, dpi=100, metadata=METADATA[path.suffix])
+    drawn = io.BytesIO()  # on a full disk matplotlib would stumble while it closes the file
+    with style():
+        figure.savefig(drawn, format=path.suffix[1:], dpi=100, metadata=METADATA[path.suffix])
+    with atomic_path(path) as fresh:
+        fresh.write_bytes(drawn.getvalue())
     return path

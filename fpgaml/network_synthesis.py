@@ -114,7 +114,7 @@ class NetworkSynthesis:
             message = f"{self.project}: not done: {told}. What was finished is kept"
             if self.backend != RTL and any(step.status == "tool not found" for step in wrong):
                 message += f". {NEXT_BEST}"
-            failed = next((step for step in wrong if step.status == "failed" and step.message), None)
+            failed = next((step for step in wrong if step.status in ("failed", "not run") and step.message), None)
             if failed is not None:  # the whole of it is with the results; but a full disk, for one, is told here, too
                 message += f". {failed.step}: {printable(failed.message.splitlines()[0], 300)}"
             raise ToolError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from fpgaml import figures
 from fpgaml.comparison import SeedMean
 from fpgaml.curves import performance_curve
-from fpgaml.drawing import settings
+from fpgaml.drawing import settings, write
 from fpgaml.errors import DataError, OutputError
 from fpgaml.evaluation import Events, Scores, evaluate
 from fpgaml.fixed_point import FixedPoint
@@ -537,3 +538,19 @@ def test_what_cannot_be_drawn_is_named(judged):
 )
 def test_picture(stripped, name):
     return stripped[name].figure
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_a_full_disk_is_told(tmp_path, suffix):
+    """Both are larger than files may be here, as on a disk that fills up while they are written."""
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.plot(np.random.default_rng(1).normal(size=1000))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"curve\{suffix}: cannot be written: File too large\. Free some room"):
+            write(axes, tmp_path / f"curve{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

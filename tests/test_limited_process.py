@@ -147,4 +147,8 @@ def test_nothing_stays_of_a_program_that_has_ended(tmp_path):
 def test_a_full_disk_is_told():
     with pytest.raises(OutputError, match=r"g\+\+: a disk is full. Free some of it and try again. It works in /here"):
         check_room("a.cpp:1: x\nfatal error: a.s: No space left on device\n", name="g++", cwd=Path("/here"))
-    check_room("a.cpp:1: error: no such thing", name="g++", cwd=Path("/here"))
+    with pytest.raises(OutputError, match=r"g\+\+: .*said nothing: the disk may be full. Free some of it.* in /here"):
+        check_room("\n", name="g++", cwd=Path("/here"), returncode=1)
+    check_room("a.cpp:1: error: no such thing", name="g++", cwd=Path("/here"), returncode=1)
+    check_room("", name="g++", cwd=Path("/here"), returncode=-9)
+    check_room("", name="g++", cwd=Path("/here"), returncode=None)

@@ -25,7 +25,7 @@ pytest.importorskip("da4ml")
 from da4ml.trace import FixedVariable, comb_trace
 
 from fpgaml.architecture import InputFormat
-from fpgaml.backends import _compiler, _rtl_netlist, _rtl_simulation, get_backend
+from fpgaml.backends import _compiler, _rtl_netlist, _rtl_simulation, get_backend, rtl
 from fpgaml.backends._rtl_arithmetic import UNITS, quantize
 from fpgaml.backends._rtl_trace import trace_network
 from fpgaml.backends._rtl_verilog import Verilog, adders_per_stage
@@ -310,6 +310,8 @@ def program(directory: Path, name: str, text: str) -> None:
         ("echo 'ERROR: cannot do it'; exit 1", "failed", "ERROR: cannot do it"),
         ("echo 'No space left on device'; exit 1", "failed", "is full"),
         ("exit 0", "failed", "left no count of cells"),
+        (": > cells.json", "failed", "left half a count of cells"),
+        ("exit 1", "failed", "said nothing: the disk may be full"),
     ],
 )
 def test_a_yosys_that_ends_badly_is_a_status(text, status, message, project, tmp_path, monkeypatch):
@@ -323,6 +325,14 @@ def test_a_yosys_that_ends_badly_is_a_status(text, status, message, project, tmp
     assert message in found.step("yosys").message
     assert found.resources is None
     assert set(project.directory.rglob("*")) - set(before) == {project.directory / "yosys.log"}
+
+
+def test_a_check_that_a_full_disk_stops_has_not_failed():
+    def work(_watch: object) -> None:
+        raise OutputError("/tmp: the disk may be full")
+
+    statuses = {step: rtl._report(step, work, None).status for step in ("simulation", "yosys")}
+    assert statuses == {"simulation": "not run", "yosys": "failed"}
 
 
 @pytest.mark.slow

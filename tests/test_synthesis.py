@@ -121,6 +121,10 @@ def test_what_is_not_well_is_raised(tmp_path):
     synthesis = Synthesis.from_json({**FOUND.to_json(), "steps": [failed.to_json()]})
     with pytest.raises(ToolError, match=r"not done: logic \(timed out\)\. What was finished is kept$"):
         network_synthesis(tmp_path, synthesis=synthesis).check()
+    stopped = StepReport(step="cosim", status="not run", message="a.v: the disk may be full")
+    synthesis = Synthesis.from_json({**FOUND.to_json(), "steps": [stopped.to_json()]})
+    with pytest.raises(ToolError, match=r"cosim \(not run\)\..* is kept\. cosim: a\.v: the disk may be full$"):
+        network_synthesis(tmp_path, synthesis=synthesis).check()
     failed = StepReport(step="logic", status="failed", message="a.v: No space left on device. Free some\nin all")
     synthesis = Synthesis.from_json({**FOUND.to_json(), "steps": [failed.to_json()]})
     with pytest.raises(

@@ -190,7 +190,7 @@ class Hls4mlBackend(Backend):
         if ended.returncode is None:
             raise ToolTimeoutError(f"{COMPILER} {ended.how}")
         if ended.returncode:
-            check_room(said, name=COMPILER, cwd=build)
+            check_room(said, name=COMPILER, cwd=build, returncode=ended.returncode)
             raise ToolError(f"{COMPILER} does not compile {project}:\n{_first_errors(said) or ended.how}")
 
     def simulate(

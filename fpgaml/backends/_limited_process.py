@@ -144,12 +144,20 @@ def _tell(guard: subprocess.Popen[bytes], group: int) -> None:
         guard.stdin.flush()
 
 
-def check_room(said: str, *, name: str, cwd: Path) -> None:
-    """Raise OutputError where a program that works in ``cwd`` has complained of a full disk."""
+def check_room(said: str, *, name: str, cwd: Path, returncode: int | None = 0) -> None:
+    """Raise OutputError where a program that works in ``cwd`` has complained of a full disk, or failed without a word.
+
+    What it says goes to a file, so that it cannot complain where that is on the disk.
+    """
     full = next((line for line in said.splitlines() if "No space left on device" in line), None)
     if full is not None:
         raise OutputError(
             f"{name}: a disk is full. Free some of it and try again. It works in {cwd}, and said: {full[:200]}"
+        )
+    if (returncode or 0) > 0 and not said.strip():
+        raise OutputError(
+            f"{name}: ended with exit code {returncode} and said nothing: the disk may be full. Free some of it and "
+            f"try again. It works in {cwd}"
         )
 
 

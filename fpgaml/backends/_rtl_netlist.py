@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fpgaml.backends._rtl_process import INSTALL, run_tool
 from fpgaml.backends._rtl_verilog import Verilog, write_verilog
-from fpgaml.errors import StudyError, ToolError, ToolMissingError, did_you_mean
+from fpgaml.errors import OutputError, StudyError, ToolError, ToolMissingError, did_you_mean
 from fpgaml.rtl_limits import FAMILIES, family_of
 from fpgaml.synthesis import Resources
 from fpgaml.temporary_paths import scratch_directory
@@ -116,7 +116,12 @@ def synthesize_verilog(
         )
         try:
             cells = _cells(scratch / "cells.json", name)
-        except (OSError, ValueError, KeyError) as error:
+        except ValueError as error:  # Yosys does not notice
+            raise OutputError(
+                f"{said} left half a count of cells in {scratch}: the disk may be full. Free some room there; TMPDIR "
+                "says where such temporary files are"
+            ) from error
+        except (OSError, KeyError) as error:
             raise ToolError(f"{said} left no count of cells: {error!r}\n{output[-500:]}") from error
     return Resources(
         origin=f"{said}, before place and route",

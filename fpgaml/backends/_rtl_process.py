@@ -60,7 +60,7 @@ def run_tool(
     where = f" All it said is in {log}." if log is not None else ""
     if ended.returncode is None:
         raise ToolTimeoutError(f"{name} {ended.how}.{where} Give it more time, or make the network smaller")
-    check_room(said, name=name, cwd=cwd)
+    check_room(said, name=name, cwd=cwd, returncode=ended.returncode)
     if ended.returncode < 0:
         raise ToolError(
             f"{name} {ended.how}.{where} If nobody did it by hand, make the network smaller, or run less beside it"

@@ -28,7 +28,7 @@ from fpgaml.fixed_point import FixedPoint
 from fpgaml.hardware import Hardware
 from fpgaml.rtl_limits import check_options, check_size, family_of
 from fpgaml.storage import read_json, write_json
-from fpgaml.synthesis import Resources, Status, StepReport, Synthesis
+from fpgaml.synthesis import CHECKS, Resources, Status, StepReport, Synthesis
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -220,7 +220,9 @@ def _report(
             status, message = "tool not found", str(error)
         except ToolTimeoutError as error:
             status, message = "timed out", str(error)
-        except (ToolError, AgreementError, OutputError) as error:  # the last: a full disk
+        except OutputError as error:  # a full disk, on which a check has not failed
+            status, message = "not run" if step in CHECKS else "failed", str(error)
+        except (ToolError, AgreementError) as error:
             status, message = "failed", str(error)
     took = None if status == "tool not found" else time.monotonic() - begun
     return StepReport(step=step, status=status, message=message, wall_s=took, resources=resources)
