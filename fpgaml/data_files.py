@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 import stat
 import subprocess
@@ -471,8 +472,14 @@ def _check_npy(name: str, stream: IO[bytes], size: int) -> tuple[int, ...]:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, _, dtype = read(stream)
-    except (ValueError, KeyError) as error:
-        raise DataError(f"'{printable(name)}' in it is no array of numpy's: {printable(error, 120)}") from error
+    except KeyError as error:
+        numbers = ".".join(map(str, version))
+        raise DataError(
+            f"'{printable(name)}' in it is of version {numbers} of numpy's format; 1.0 and 2.0 are read"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        told = re.sub(r": <.* at 0x[0-9a-f]+>$", "", str(error))
+        raise DataError(f"'{printable(name)}' in it is no array of numpy's: {printable(told, 120)}") from error
     if dtype.hasobject:
         raise DataError(
             f"cannot be read as npz: '{printable(name)}' holds Python objects, which may run any program when read"
@@ -570,6 +577,8 @@ def _read_root(path: Path, columns: Sequence[str] | None, _header: tuple[str, ..
     with uproot.open(path) as file:
         kinds = file.classnames(cycle=False)
         trees = sorted(name for name, kind in kinds.items() if kind in ("TTree", "TNtuple", "ROOT::RNTuple"))
+        if not trees:
+            raise DataError("holds no tree")
         if table is None and len(trees) != 1:
             raise DataError(f"{len(trees)} trees; say which one in `table`: {listed(trees)}")
         if table is not None and table not in trees:

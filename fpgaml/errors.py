@@ -129,4 +129,5 @@ def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     """
     names, wrong = sorted({printable(name, 60) for name in allowed}), printable(found, 60)
     near = difflib.get_close_matches(wrong, names, n=1) or [name for name in names if name.startswith(wrong)]
-    return (f"did you mean '{near[0]}'? " if near else "") + "Allowed: " + listed(names)
+    shown = listed([name or "''" for name in names]) if names else "nothing, there is none"
+    return (f"did you mean '{near[0]}'? " if near else "") + "Allowed: " + shown

@@ -346,6 +346,17 @@ HOSTILE = {
     ),
     "no npy": ("t.npz", lambda path: npz(path, x=b"hello"), "'x' in it is no array of numpy's"),
     "an empty npy": ("t.npz", lambda path: npz(path, x=b""), "'x' in it is no array of numpy's"),
+    "npy of another version": (
+        "t.npz",
+        lambda path: npz(path, x=b"\x93NUMPY\x03\x00" + npy([1.0])[8:]),
+        "'x' in it is of version 3.0 of numpy's format; 1.0 and 2.0 are read",
+    ),
+    "a call in an npy": (
+        "t.npz",
+        lambda path: npz(path, x=npy([1.0]).replace(b"False", b"f()  ")),
+        "'x' in it is no array of numpy's: malformed node or string on line 1$",
+    ),
+    "no tree": ("t.root", lambda path: uproot.recreate(path).close(), "holds no tree"),
     "objects": ("t.npz", lambda path: npz(path, x=npy([{}], allow_pickle=True)), "'x' holds Python objects"),
     "npz claim": (
         "t.npz",

@@ -40,6 +40,8 @@ def test_an_error_survives_the_way_between_processes():
 
 def test_a_list_ends_where_the_message_would_be_too_long():
     assert listed([]) == ""
+    assert did_you_mean("a", []) == "Allowed: nothing, there is none"
+    assert did_you_mean("x", ["", "b"]) == "Allowed: '', b"
     assert listed(["a", 2]) == "a, 2"
     assert listed(range(10, 20), 20) == "10, 11, 12, 13, 14, … (10 in all)"
     assert len(listed(["x" * 100_000, *range(100_000)])) < 250
