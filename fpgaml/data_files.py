@@ -468,15 +468,15 @@ def _read_npz(path: Path, columns: Sequence[str] | None, _header: tuple[str, ...
 
 def _check_npy(name: str, stream: IO[bytes], size: int) -> tuple[int, ...]:
     """The shape of an array, whose head must claim what its member of the archive holds, and no more than fits."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = read(stream)
-    except KeyError as error:
-        numbers = ".".join(map(str, version))
-        raise DataError(
-            f"'{printable(name)}' in it is of version {numbers} of numpy's format; 1.0 and 2.0 are read"
-        ) from error
+        if version not in readers:
+            numbers = ".".join(map(str, version))
+            raise DataError(
+                f"'{printable(name)}' in it is of version {numbers} of numpy's format; 1.0 and 2.0 are read"
+            )
+        shape, _, dtype = readers[version](stream)
     except (ValueError, RecursionError) as error:
         told = re.sub(r": <.* at 0x[0-9a-f]+>$", "", str(error))
         raise DataError(f"'{printable(name)}' in it is no array of numpy's: {printable(told, 120)}") from error
