@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
@@ -59,8 +60,13 @@ def test_the_folder_is_complete_checks_itself_and_names_flipped_bits(handed, tmp
     words = facts.test_scores * 2.0 ** verilog.outputs[0].fraction
     np.testing.assert_array_equal(words >= certificate["working_points"][0]["word"], passing)
 
-    # A make that calls it, with options that Verilator's own make would not survive.
-    done = make(folder, "check", env=environment(MAKELEVEL="1", MAKEFLAGS="ew -- CXX=/not/here", CXX="/not/here"))
+    # A make that calls it, with options that Verilator's own make would not survive, where no Python is called python.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python").write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
+    (tools / "python").chmod(0o755)
+    hostile = {"MAKELEVEL": "1", "MAKEFLAGS": "ew -- CXX=/not/here", "CXX": "/not/here"}
+    done = make(folder, "check", env=environment(PATH=f"{tools}:{os.environ['PATH']}", **hostile))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert done.stdout.splitlines()[1:] == ["words: 0 of 150 differ", "check: passed"]
 

@@ -19,9 +19,12 @@ trap 'exit 143' TERM HUP
 
 # Verilator runs make: not with the options of a make that called this.
 unset MAKEFLAGS MFLAGS GNUMAKEFLAGS MAKELEVEL MAKEFILES MAKE CXX CXXFLAGS CPPFLAGS LDFLAGS
+# Verilator's Makefile calls Python by a name that is not everywhere.
+python=python
+if command -v python3 >/dev/null; then python=python3; fi
 # Unoptimized, because compiling takes longer than running.
 if ! "$verilator" --binary --timing --quiet -Wno-lint -Wno-fatal --top-module words --Mdir "$build" -o words \
-    -MAKEFLAGS "-s OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0" -Isrc check/words.v src/@TOP@.v; then
+    -MAKEFLAGS "-s PYTHON3=$python OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0" -Isrc check/words.v src/@TOP@.v; then
     echo "words: not compared, because $verilator does not compile check/words.v with src/@TOP@.v"
     exit 1
 fi
