@@ -64,7 +64,7 @@ DISK = "64m"
 """Of which a run takes a part, until it is full."""
 
 INTERRUPTED = "fpgaml: interrupted. What was finished is kept: the same command goes on from there"
-NO_ROOM = r"(?=.{1,508}$)fpgaml: .*/\w.*(?:No space left on device|disk may be full).*[Ff]ree some.*"
+NO_ROOM = r"(?=.{1,508}$)(?=.*(?:No space left on device|disk may be full))(?=.*[Ff]ree some)fpgaml: .*/\w.*"
 """A line of at most 500 characters, beside the program's name: which place is full, and what to do."""
 
 
