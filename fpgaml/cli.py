@@ -67,10 +67,8 @@ def program() -> None:
     try:
         sys.exit(_run_command(None, own_temporary_files()))
     finally:
-        for number in GROUP_SIGNALS:
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # nothing is left to be interrupted, but Python would say where it was
+        for number in GROUP_SIGNALS:  # nothing is left to be interrupted, but Python would say where it was
+            signal.signal(number, signal.SIG_IGN)
         for stream in filter(None, (sys.stdout, sys.stderr)):
             _give_up_on_unwritable(stream)
 

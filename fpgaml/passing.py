@@ -89,9 +89,16 @@ class Ranked:
         self.order = np.argsort(-scores, kind="stable")
         self.scores = scores[self.order]
         self.weights = np.ones(len(scores)) if weights is None else weights[self.order]
-        levels = [] if groups is None else [numbers[self.order] for numbers in numbered(groups, len(scores))]
-        self._groups = levels[0] if levels else None
-        self._levels = levels
+        self._given = None if groups is None else groups[self.order]
+
+    @property
+    def _groups(self) -> Groups | None:
+        """Those of the first level."""
+        return self._given if self._given is None or self._given.ndim == 1 else self._given[:, 0]
+
+    @cached_property
+    def _levels(self) -> list[Groups]:
+        return numbered(self._given, len(self.scores))
 
     @cached_property
     def accepted(self) -> Floats:
@@ -156,8 +163,8 @@ class Ranked:
             return min(len(self.scores), n + min(max(n, NEXT[0]), NEXT[1]))
         wanted = min(max(len(np.unique(self._groups[:n])), NEXT[0]), NEXT[1])
         seen = set[int]()
-        for number, group in enumerate(self._groups[n:].tolist(), start=n + 1):
-            seen.add(group)
+        for number, group in enumerate(self._groups[n:], start=n + 1):  # ends soon: no list of all
+            seen.add(int(group))
             if len(seen) == wanted:
                 return number
         return len(self.scores)
