@@ -167,9 +167,13 @@ def rate(
     DataError
         As ``efficiency``.
     """
-    value, scale, one = _accepted(*_checked(passed, weights, groups), heaviest)
+    mask, weight, levels = _checked(passed, weights, groups)
+    value, one = float(weight[mask].sum()), _heaviest(mask, weight, levels[0]) if heaviest is None else heaviest
     if value == 0.0:
         return Estimate(0.0, 0.0, -math.log(_tail(level)) * one)
+    residual = weight * (mask - _mean(mask, weight))
+    shared = sum(shared_variance(residual, coarser, finer) for finer, coarser in pairwise(levels))
+    scale = float(((np.bincount(levels[0], weight * mask) ** 2).sum() + shared) / value)  # weight of an effective event
     wider = (value * scale + one**2) / (value + one)
     low, high = _mid_p(_gamma(value / scale, scale), _gamma((value + one) / wider, wider), level)
     return _estimate(value, low, high)
@@ -191,7 +195,7 @@ def background_efficiency(
     """
     mask, weight, levels = _checked(passed, weights, groups)
     value, total = _mean(mask, weight), float(weight.sum())
-    accepted, _, one = _accepted(mask, weight, levels, heaviest)
+    accepted, one = float(weight[mask].sum()), _heaviest(mask, weight, levels[0]) if heaviest is None else heaviest
     if value == 0.0:
         return Estimate(0.0, 0.0, 1.0 - _tail(level) ** (one / total))
     count = _effective_count(mask, weight, levels, spread=value * (1.0 - value))
@@ -311,16 +315,9 @@ def _mid_p(lower: _Law, upper: _Law, level: float) -> tuple[float, float]:
     return quantile(_tail(level)), quantile(1.0 - _tail(level))
 
 
-def _accepted(
-    mask: NDArray[np.bool_], weight: NDArray[np.float64], levels: Sequence[Groups], heaviest: float | None
-) -> tuple[float, float, float]:
-    """Sum of the weights that pass, weight of one effective event of them, and that of one that does not."""
-    value = float(weight[mask].sum())
-    seen = np.bincount(levels[0], weight * mask) if value > 0 else np.bincount(levels[0], weight)
-    residual = weight * (mask - _mean(mask, weight))
-    shared = sum(shared_variance(residual, coarser, finer) for finer, coarser in pairwise(levels))
-    scale = float(((seen**2).sum() + shared) / seen.sum())
-    return value, scale, float(seen.max()) if heaviest is None else heaviest
+def _heaviest(mask: NDArray[np.bool_], weight: NDArray[np.float64], groups: Groups) -> float:
+    """Weight of the heaviest group that passes, or of all where nothing does."""
+    return float(np.bincount(groups, weight * mask if (weight * mask).any() else weight).max())
 
 
 def _estimate(value: float, low: Any, high: Any) -> Estimate:
